@@ -1,0 +1,5 @@
+"""Widgets: each is a pure function from state to an RGB picture, and a thin shell of sliders around it."""
+
+from seglab.widgets.panel import Panel
+
+__all__ = ["Panel"]

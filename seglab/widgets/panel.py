@@ -1,0 +1,64 @@
+"""The shell of every widget: controls above a picture that is redrawn whenever one of them moves."""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from PIL import Image
+
+
+def to_png(rgb: np.ndarray) -> bytes:
+    """PNG bytes of an ``(H, W, 3)`` uint8 picture."""
+    if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+        came = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+        raise TypeError(f"rgb must be a uint8 array of shape (H, W, 3), got {came}")
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "png")
+    return buffer.getvalue()
+
+
+class Panel(ipywidgets.VBox):
+    """``Panel(draw, w0=slider, ...)`` shows ``draw(w0=slider.value, ...)`` and redraws it when a control moves.
+
+    Parameters
+    ----------
+    draw : callable
+        Pure function from the values of the controls to an ``(H, W, 3)`` uint8 picture.
+    width : int
+        Width on the page in CSS px; the height follows.
+    **controls : ipywidgets.ValueWidget
+        One control an argument of ``draw``.
+
+    Notes
+    -----
+    The stored notebook keeps a still PNG, which readers without a kernel see. An error while drawing is
+    shown under the picture: in a callback it would reach only the log.
+    """
+
+    def __init__(self, draw: Callable[..., np.ndarray], width: int = 640, **controls: Any):
+        self.draw, self.controls = draw, controls
+        self.image = ipywidgets.Image(
+            format="png", layout=ipywidgets.Layout(width=f"{width}px", align_self="flex-start"))
+        self.error = ipywidgets.HTML()
+        for control in controls.values():
+            control.observe(self._redraw, "value")
+        self._redraw()
+        super().__init__([*controls.values(), self.image, self.error])
+
+    def _redraw(self, change: Any = None) -> None:
+        try:
+            self.image.value = to_png(self.draw(**{name: c.value for name, c in self.controls.items()}))
+            self.error.value = ""
+        except Exception as err:
+            if change is None:  # at construction the reader sees the traceback itself
+                raise
+            self.error.value = f"<pre style='color:#b00'>{type(err).__name__}: {err}</pre>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle["image/png"] = base64.b64encode(self.image.value).decode()
+        bundle["text/plain"] = f"Panel({', '.join(self.controls)})"
+        return bundle
