@@ -1,0 +1,103 @@
+"""The form in which notebooks are committed: outputs kept, everything that changes by itself removed."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+from .notebook_file import notebook_text, read_notebook
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+AUTHORED = {"tags", "nbgrader"}                               # cell metadata that an author writes
+WIDGET = "application/vnd.jupyter.widget-view+json"
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+OVERWRITTEN = re.compile(r"^.*\r(?=.)", re.M)                 # all but the last state of a \r progress bar
+MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|tmp|Users|usr|var)/[^\s'\"`)]*")
+LARGEST = 1_500_000                                           # bytes
+
+
+def clean(notebook):
+    """Return the notebook in its committed form.
+
+    Kept: sources, cell ids, outputs, tags, nbgrader's cell metadata and the notebook's `seglab` metadata.
+    Dropped: execution times, widget state and model ids, memory addresses, overwritten progress bars.
+    Execution counts are renumbered 1..n. Cleaning twice changes nothing more.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        Format 4; it is not changed.
+    """
+    notebook = nbformat.from_dict(notebook)
+    kept = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    if "seglab" in notebook.metadata:
+        kept["seglab"] = notebook.metadata.seglab
+    notebook.metadata = nbformat.from_dict(kept)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    count = 0
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in AUTHORED and v})
+        cell.setdefault("id", f"cell-{number:02}")
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = _clean_outputs(cell.outputs)
+        if cell.execution_count is not None:
+            count += 1
+            cell.execution_count = count
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output.execution_count = count
+    return notebook
+
+
+def _clean_outputs(outputs):
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream":
+            if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+                kept[-1].text = OVERWRITTEN.sub("", kept[-1].text + output.text)
+                continue
+            output.text = OVERWRITTEN.sub("", output.text)
+        elif "data" in output:
+            output.metadata = nbformat.from_dict({})
+            if len(output.data) > 1:
+                output.data.pop(WIDGET, None)                 # model ids are random; the still picture stays
+            if "text/plain" in output.data:
+                output.data["text/plain"] = ADDRESS.sub("0xADDR", output.data["text/plain"])
+        kept.append(output)
+    return kept
+
+
+def problems(path):
+    """List what keeps a notebook file from being committed, in words; an empty list means that it is fit.
+
+    A fit notebook is in normal form, every code cell was run, no output is an error or a warning, no text
+    names a place on the author's machine, and the file has at most 1.5 MB.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_notebook`.
+    """
+    notebook = read_notebook(path)
+    found = []
+    if notebook_text(clean(notebook)) != Path(path).read_text(encoding="utf-8"):
+        found.append("not in normal form (run: python -m seglab.coursework clean)")
+    for cell in notebook.cells:
+        texts = [cell.source]
+        if cell.cell_type == "code":
+            if cell.source.strip() and cell.execution_count is None:
+                found.append(f"cell {cell.id} was not run")
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    found.append(f"cell {cell.id} stores an error: {output.ename}: {output.evalue}")
+                if output.get("name") == "stderr":
+                    found.append(f"cell {cell.id} stores a warning: {output.text.strip().splitlines()[-1]}")
+                texts += [output.get("text", "")]
+                texts += [text for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
+        for path_found in MACHINE_PATH.findall("\n".join(texts)):
+            found.append(f"cell {cell.id} names a place on one machine: {path_found}")
+    size = Path(path).stat().st_size
+    if size > LARGEST:
+        found.append(f"{size / 1e6:.2f} MB, more than {LARGEST / 1e6} MB: draw smaller figures or fewer")
+    return found
