@@ -1,0 +1,32 @@
+"""Cross entropy plus Dice, the usual compromise."""
+
+from seglab.losses.cross_entropy import cross_entropy
+from seglab.losses.dice import dice_loss
+
+
+def cross_entropy_dice_loss(logits, target, weight_map=None, class_weights=None, per_image=True, squared=False,
+                            ignore_index=255):
+    """``cross_entropy(...) + dice_loss(...)``: gradient everywhere from the first, overlap from the second.
+
+    Parameters
+    ----------
+    logits, target, weight_map, class_weights, ignore_index
+        As in :func:`seglab.losses.cross_entropy`; the weights act on the cross entropy alone.
+    per_image, squared
+        As in :func:`seglab.losses.dice_loss`.
+
+    Returns
+    -------
+    Scalar tensor.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`seglab.losses.cross_entropy`.
+
+    References
+    ----------
+    Isensee et al. (2021), nnU-Net, methods ("Dice + cross entropy"). Notebook 03.
+    """
+    return (cross_entropy(logits, target, weight_map, class_weights, ignore_index)
+            + dice_loss(logits, target, per_image, squared, ignore_index=ignore_index))
