@@ -5,9 +5,10 @@
 """
 
 from .execute import execute
-from .notebook_file import read_notebook, write_notebook
 from .normal_form import clean, problems
+from .notebook_file import read_notebook, write_notebook
 from .reader_copies import refresh_copies
 from .student import student_copy
 
-__all__ = ["clean", "execute", "problems", "read_notebook", "refresh_copies", "student_copy", "write_notebook"]
+__all__ = ["clean", "execute", "problems", "read_notebook", "refresh_copies", "student_copy",
+           "write_notebook"]

@@ -10,7 +10,7 @@ from .notebook_file import notebook_text
 SAYS = {
     "new": "new copy",
     "refreshed": "brought up to date (you had not changed it)",
-    "outdated": "yours is edited and stays; the course has a newer one: rename yours and run this again to get it",
+    "outdated": "you edited it, so it stays; the course has a newer one: rename yours and run this again",
 }
 
 
@@ -65,7 +65,8 @@ def parser():
         sub.set_defaults(run=run)
         return sub
 
-    for name, run in [("execute", run_execute), ("clean", run_clean), ("check", run_check), ("student", run_student)]:
+    for name, run in [("execute", run_execute), ("clean", run_clean), ("check", run_check),
+                      ("student", run_student)]:
         sub = command(name, run)
         sub.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
         if name == "execute":

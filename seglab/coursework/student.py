@@ -12,7 +12,8 @@ SOLUTION = re.compile(r"^(?P<indent>[ \t]*)### BEGIN SOLUTION *\n(?:.*\n)*?[ \t]
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS *\n(?:.*\n)*?[ \t]*### END HIDDEN TESTS *(?:\n|\Z)", re.M)
 MARK = re.compile(r"### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS)")
 ASSERTED = re.compile(r"^assert (check\(.*\)) *$", re.M)
-STUB = {"code": r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError()", "markdown": "YOUR ANSWER HERE"}
+STUB = {"code": r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError()",
+        "markdown": "YOUR ANSWER HERE"}
 
 
 def student_copy(notebook):
