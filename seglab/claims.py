@@ -78,7 +78,8 @@ def claim(id: str, text: str, runs: Runs, effect: Callable[[Runs], np.ndarray], 
     mean, low, high = interval(values)
     holds = (at_least is None or mean >= at_least) and (at_most is None or mean <= at_most)
     _record(id, text, runs, (mean, low, high), count, holds)
-    bounds = " and ".join([f">= {at_least:g}"] * (at_least is not None) + [f"<= {at_most:g}"] * (at_most is not None))
+    limits = ((">=", at_least), ("<=", at_most))
+    bounds = " and ".join(f"{sign} {bound:g}" for sign, bound in limits if bound is not None)
     width = max(map(len, [*runs, "effect"]))
     lines = [f"{'✔' if holds else '✘'} claim {id}: {text}  ({count} seeds, mean and 95 % interval)"]
     for name, measured in [*runs.items(), ("effect", values)]:
