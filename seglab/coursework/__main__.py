@@ -4,8 +4,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import clean, execute, problems, read_notebook, refresh_copies, student_copy, write_notebook
-from .notebook_file import notebook_text
+from . import (
+    claims_table,
+    clean,
+    execute,
+    measure_claims,
+    problems,
+    read_notebook,
+    refresh_copies,
+    student_copy,
+    write_notebook,
+)
+from .notebook_file import notebook_text, write_atomically
 
 SAYS = {
     "new": "new copy",
@@ -38,6 +48,26 @@ def run_check(options):
     return bool(found)
 
 
+def run_claims(options):
+    """Measure the claims of notebooks over more seeds and write the table."""
+    claims = []
+    for path in options.notebooks:
+        print(f"{path} ...", end=" ", flush=True)
+        found = measure_claims(path, options.seeds)
+        print(f"{len(found)} claims, {sum(not c['holds'] for c in found)} do not hold", flush=True)
+        claims += found
+    import torch  # slow, and only for the line that says what it ran on
+
+    from seglab.runtime import profile
+
+    text = (f"# Every claim of the course, measured over seeds 0 to {options.seeds - 1}\n\n"
+            f"Made by `make claims`; the notebooks themselves use fewer seeds. An effect is paired over seeds.\n"
+            f"PyTorch {torch.__version__}, profile {profile().name}.\n\n{claims_table(claims)}\n")
+    write_atomically(text, options.to)
+    print(options.to)
+    return not all(claim["holds"] for claim in claims)
+
+
 def run_student(options):
     """Write copies with blank exercises into a folder."""
     for path in options.notebooks:
@@ -66,11 +96,14 @@ def parser():
         return sub
 
     for name, run in [("execute", run_execute), ("clean", run_clean), ("check", run_check),
-                      ("student", run_student)]:
+                      ("claims", run_claims), ("student", run_student)]:
         sub = command(name, run)
         sub.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
         if name == "execute":
             sub.add_argument("--timeout", type=int, default=600, help="seconds for one cell (default: 600)")
+        if name == "claims":
+            sub.add_argument("--seeds", type=int, default=10, help="seeds a claim (default: 10)")
+            sub.add_argument("--to", type=Path, default=Path("CLAIMS.md"), metavar="FILE", help="the table")
         if name == "student":
             sub.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where the copies go")
     sub = command("lab-copies", run_lab_copies)
@@ -80,7 +113,7 @@ def parser():
 
 
 def main(arguments=None):
-    """Run one command; return 0 when all is well, 1 when `check` found something, 2 on an error."""
+    """Run one command; return 0 when all is well, 1 when something was found wanting, 2 on an error."""
     options = parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)

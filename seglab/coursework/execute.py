@@ -11,11 +11,51 @@ from .normal_form import clean
 from .notebook_file import read_notebook, write_notebook
 
 
-def execute(path, timeout=600):
-    """Run every cell in a fresh kernel and store the outputs in normal form.
+def run(notebook, folder, timeout=600, environment=None, stop_at_error=True):
+    """Run every cell of a notebook in a fresh kernel; the outputs appear in `notebook`.
 
-    The kernel starts in the notebook's folder with `SEGLAB_QUIET=1`, so that no progress bar is stored.
-    When a cell fails the file stays as it was.
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        Changed in place.
+    folder : str or Path
+        Where the kernel starts.
+    timeout : int
+        Longest time for one cell, in seconds.
+    environment : dict, optional
+        Variables set for the kernel, besides `SEGLAB_QUIET=1` (no progress bars).
+    stop_at_error : bool
+        With False, cells after a failing one run as well and the error is among the outputs.
+
+    Returns
+    -------
+    float
+        Seconds from the start of the kernel to the last output.
+
+    Raises
+    ------
+    RuntimeError
+        A cell raised, took too long, or killed the kernel; the message says what happened.
+    """
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False,
+                            store_widget_state=False, allow_errors=not stop_at_error,
+                            resources={"metadata": {"path": str(folder)}})
+    begun = time.perf_counter()
+    try:
+        client.execute(env=os.environ | {"SEGLAB_QUIET": "1"} | (environment or {}))
+    except CellTimeoutError as error:
+        raise RuntimeError(f"a cell took longer than {timeout} s") from error
+    except DeadKernelError as error:
+        raise RuntimeError("the kernel died (out of memory?)") from error
+    except CellExecutionError as error:
+        raise RuntimeError(str(error)) from error
+    return time.perf_counter() - begun
+
+
+def execute(path, timeout=600):
+    """Run a notebook file from top to bottom and store its outputs in normal form.
+
+    The kernel starts in the notebook's folder. When a cell fails the file stays as it was.
 
     Parameters
     ----------
@@ -27,28 +67,20 @@ def execute(path, timeout=600):
     Returns
     -------
     float
-        Seconds from kernel start to the last output.
+        Seconds that it took.
 
     Raises
     ------
     RuntimeError
-        A cell raised, took too long, or killed the kernel; the message says which cell.
+        As `run`, with the name of the file.
     FileNotFoundError, ValueError
         As `read_notebook`.
     """
     path = Path(path)
     notebook = read_notebook(path)
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False,
-                            store_widget_state=False, resources={"metadata": {"path": str(path.parent)}})
-    begun = time.perf_counter()
     try:
-        client.execute(env=os.environ | {"SEGLAB_QUIET": "1"})
-    except CellTimeoutError as error:
-        raise RuntimeError(f"{path}: a cell took longer than {timeout} s") from error
-    except DeadKernelError as error:
-        raise RuntimeError(f"{path}: the kernel died (out of memory?)") from error
-    except CellExecutionError as error:
+        seconds = run(notebook, path.parent, timeout)
+    except RuntimeError as error:
         raise RuntimeError(f"{path}: {error}") from error
-    seconds = time.perf_counter() - begun
     write_notebook(clean(notebook), path)
     return seconds

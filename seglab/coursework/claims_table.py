@@ -1,0 +1,67 @@
+"""Every claim of the course measured again over more seeds, collected in one table."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from .execute import run
+from .notebook_file import read_notebook
+
+
+def measure_claims(path, seeds, timeout=7200):
+    """Run a notebook with `seeds` seeds a claim and return what each claim measured.
+
+    The notebook file is not changed. A claim that does not hold is returned like the others, with
+    `"holds": False`.
+
+    Parameters
+    ----------
+    path : str or Path
+        An .ipynb file.
+    seeds : int
+        At least 2.
+    timeout : int
+        Longest time for one cell, in seconds.
+
+    Returns
+    -------
+    list of dict
+        `id`, `text`, `effect_mean`, `low`, `high` (95 % interval), `n`, `holds` and
+        `quantities` (name -> mean, low, high), in the order of the notebook.
+
+    Raises
+    ------
+    RuntimeError
+        The notebook failed anywhere else than in a claim.
+    FileNotFoundError, ValueError
+        As `read_notebook`.
+    """
+    path = Path(path)
+    notebook = read_notebook(path)
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder, "claims.jsonl")
+        environment = {"SEGLAB_SEEDS": str(seeds), "SEGLAB_CLAIMS_FILE": str(record)}
+        try:
+            run(notebook, path.parent, timeout, environment, stop_at_error=False)
+        except RuntimeError as error:
+            raise RuntimeError(f"{path}: {error}") from error
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+    claims = [json.loads(line) for line in lines]
+    refuted = [f"✘ claim {claim['id']}:" for claim in claims if not claim["holds"]]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and not output.evalue.startswith(tuple(refuted)):
+                raise RuntimeError(f"{path}, cell {cell.id}: {output.ename}: {output.evalue}")
+    return claims
+
+
+def claims_table(claims):
+    """Markdown table of claims, one row a claim, as `measure_claims` returns them."""
+    rows = ["| claim | what | effect, mean [95 % interval] | measured | seeds | holds |", "|---|---|---|---|---|---|"]
+    for claim in claims:
+        quantities = "<br>".join(f"{name} {mean:.4g} [{low:.4g}, {high:.4g}]"
+                                 for name, (mean, low, high) in claim["quantities"].items())
+        rows.append(f"| {claim['id']} | {claim['text'].replace('|', '/')} | {claim['effect_mean']:.4g} "
+                    f"[{claim['low']:.4g}, {claim['high']:.4g}] | {quantities} | {claim['n']} "
+                    f"| {'yes' if claim['holds'] else '**no**'} |")
+    return "\n".join(rows)
