@@ -1,0 +1,134 @@
+"""The U-Net paper's pixel weights: learn the thin background between touching cells."""
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt, find_objects
+
+from seglab.ops.label_map import label_array
+
+
+def unet_weight_map(labels, w0=10.0, sigma=5.0, class_weights=None):
+    """Weights w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2)) for a pixel-wise loss.
+
+    Parameters
+    ----------
+    labels : array or tensor (H, W), any integer dtype
+        0 is background, every other value is one instance. Instances may touch, be one pixel large, be cut by the
+        border or have non-contiguous ids. An id is one object even where its pixels are not connected.
+    w0 : float
+        Largest weight that the border term can add, >= 0.
+    sigma : float
+        Width of the border term in px, > 0.
+    class_weights : None, "balanced" or (background, foreground)
+        The class term w_c, which the paper only describes as balancing the class frequencies. None: w_c = 1
+        everywhere. "balanced": inverse frequency in this label map, scaled to mean 1, so that background and
+        foreground weigh the same in total (1 everywhere if only one of them is present). A pair: these two numbers.
+
+    Returns
+    -------
+    array or tensor (H, W), float32
+        Of the same kind (and on the same device) as `labels`.
+
+    Raises
+    ------
+    TypeError
+        Labels are float or bool; w0 or sigma is not a number.
+    ValueError
+        Labels are negative, empty or not (H, W); w0 < 0, sigma <= 0 or not finite; class_weights of another form.
+
+    Notes
+    -----
+    d1 and d2 are Euclidean distances in px from a background pixel's centre to the nearest pixel of the nearest and of
+    the second nearest instance, so a pixel that touches two cells has d1 = d2 = 1. The border term is added on
+    background only: inside a cell d1 is 0 and the formula would weigh the cell's own rim. With fewer than two
+    instances there is no second cell, d2 is infinite and the border term is 0.
+
+    Exact and fast: beyond d1 + d2 = 8 sigma the term is below w0 * 2e-14, so each instance needs its distances only in
+    a window around it. Where the windows overlap too much (many tiny cells, a wide sigma), d2 comes from
+    2 ceil(log2 N) + 1 whole-image transforms instead: two different ids differ in at least one bit.
+
+    References
+    ----------
+    Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015, section 3, equation 2. Derived in notebook 06.
+
+    Examples
+    --------
+    >>> unet_weight_map(np.array([[1, 0, 2]])).round(2)
+    array([[ 1.  , 10.23,  1.  ]], dtype=float32)
+    """
+    w0, sigma = _number("w0", w0), _number("sigma", sigma)
+    if w0 < 0:
+        raise ValueError(f"w0 must be >= 0, got {w0}")
+    if sigma <= 0:
+        raise ValueError(f"sigma must be > 0 px, got {sigma}")
+    instances = label_array(labels)
+    background = instances == 0
+    d1, d2 = _two_nearest(instances, reach=8 * sigma)
+    with np.errstate(under="ignore"):
+        border = np.where(background, w0 * np.exp(-((d1 + d2) / sigma) ** 2 / 2), 0)
+    weights = (_class_term(background, class_weights) + border).astype(np.float32)
+    return torch.from_numpy(weights).to(labels.device) if isinstance(labels, torch.Tensor) else weights
+
+
+def _two_nearest(instances, reach):
+    """Distances to the nearest and second nearest instance; exact where d2 <= reach, possibly inf beyond."""
+    reach = int(np.ceil(min(reach, sum(instances.shape))))            # no distance is longer than the image
+    windows = [tuple(slice(max(0, side.start - reach), side.stop + reach) for side in box)
+               for box in find_objects(instances)]
+    area = sum(instances[window].size for window in windows)
+    transforms = 2 * max(len(windows) - 1, 0).bit_length() + 1
+    # A transform costs about 60 ns a pixel; a small window is cached and cheaper, but each call costs 0.1 ms.
+    if 30e-9 * area + 1e-4 * len(windows) <= 60e-9 * transforms * instances.size:
+        return _by_windows(instances, windows)
+    return _by_bits(instances)
+
+
+def _by_windows(instances, windows):
+    """One distance transform an instance, in a window around it."""
+    d1, d2 = np.full((2, *instances.shape), np.inf)
+    for label, window in enumerate(windows, 1):
+        d, nearest, second = distance_transform_edt(instances[window] != label), d1[window], d2[window]
+        np.minimum(second, np.maximum(nearest, d), out=second)       # the loser of (nearest, d) may become second
+        np.minimum(nearest, d, out=nearest)
+    return d1, d2
+
+
+def _by_bits(instances):
+    """One transform for the nearest id, then two for each bit in which another id may differ from it."""
+    ids = instances - 1
+    d1, (row, column) = distance_transform_edt(instances == 0, return_indices=True)
+    nearest = ids[row, column]
+    d2 = np.full(instances.shape, np.inf)
+    for bit in range(int(ids.max()).bit_length()):
+        for value in (0, 1):
+            others = (instances > 0) & ((ids >> bit) & 1 == value)
+            if others.any():
+                differs = (nearest >> bit) & 1 != value
+                d = distance_transform_edt(~others)
+                d2[differs] = np.minimum(d2[differs], d[differs])
+    return d1, d2
+
+
+def _class_term(background, class_weights):
+    if class_weights is None:
+        return np.ones(background.shape)
+    if isinstance(class_weights, str):
+        if class_weights != "balanced":
+            raise ValueError(f'class_weights must be None, "balanced" or two numbers, got {class_weights!r}')
+        share = background.mean()
+        pair = (0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else (1.0, 1.0)
+    else:
+        pair = tuple(float(weight) for weight in class_weights)
+        if len(pair) != 2 or not all(np.isfinite(weight) and weight >= 0 for weight in pair):
+            raise ValueError("class_weights must be None, \"balanced\" or two finite numbers >= 0 "
+                             f"(background, foreground), got {class_weights!r}")
+    return np.where(background, *pair)
+
+
+def _number(name, value):
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return value
