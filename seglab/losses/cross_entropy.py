@@ -1,16 +1,20 @@
 """Cross entropy with pixel and class weights, for C classes and for one foreground logit."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from seglab.losses.inputs import prepare
 
 
-def cross_entropy(logits, target, weight_map=None, class_weights=None, ignore_index=255):
+def cross_entropy(logits: Tensor, target: Tensor, weight_map: Tensor | None = None,
+                  class_weights: Tensor | Sequence[float] | None = None, ignore_index: int = 255) -> Tensor:
     """Weighted mean of -log p(target) over the pixels that count.
 
-    ``sum_i w_i * -log p_i[t_i] / sum_i w_i``, with ``w_i = weight_map[i] * class_weights[t_i]`` and ignored pixels
-    left out of both sums.
+    ``sum_i w_i * -log p_i[t_i] / sum_i w_i``, with ``w_i = weight_map[i] * class_weights[t_i]`` and ignored
+    pixels left out of both sums.
 
     Parameters
     ----------
@@ -27,7 +31,8 @@ def cross_entropy(logits, target, weight_map=None, class_weights=None, ignore_in
 
     Returns
     -------
-    Scalar tensor, float64 for float64 logits and float32 otherwise. 0 with zero gradient when no pixel has weight.
+    Scalar tensor, float64 for float64 logits and float32 otherwise. 0 with zero gradient when no pixel has
+    weight.
 
     Raises
     ------
@@ -36,10 +41,11 @@ def cross_entropy(logits, target, weight_map=None, class_weights=None, ignore_in
 
     Notes
     -----
-    Division is by the sum of the weights, not by the number of pixels. So multiplying all weights by a constant
-    changes nothing, the loss keeps the scale of an unweighted one, and the learning rate need not follow the
-    weights. It also means that a map counts only *relative* to the other pixels of its batch: a batch with many
-    heavy pixels is not louder than one without. ``torch.nn.functional.cross_entropy(weight=...)`` has the same rule.
+    Division is by the sum of the weights, not by the number of pixels. So multiplying all weights by a
+    constant changes nothing, the loss keeps the scale of an unweighted one, and the learning rate need not
+    follow the weights. It also means that a map counts only *relative* to the other pixels of its batch: a
+    batch with many heavy pixels is not louder than one without.
+    ``torch.nn.functional.cross_entropy(weight=...)`` has the same rule.
 
     References
     ----------
@@ -52,7 +58,8 @@ def cross_entropy(logits, target, weight_map=None, class_weights=None, ignore_in
                           class_weights, classes=logits.shape[1])
 
 
-def bce_loss(logits, target, weight_map=None, class_weights=None, ignore_index=255):
+def bce_loss(logits: Tensor, target: Tensor, weight_map: Tensor | None = None,
+             class_weights: Tensor | Sequence[float] | None = None, ignore_index: int = 255) -> Tensor:
     """Binary cross entropy of one foreground logit a pixel, computed without ever forming log(0).
 
     ``-[g log p + (1 - g) log(1 - p)]`` with ``p = sigmoid(logit)``, evaluated as ``softplus(z) - z g``.

@@ -1,22 +1,25 @@
 """Soft Dice loss, plain and squared, per image and per batch; generalised Dice."""
 
 import torch
+from torch import Tensor
 
 from seglab.losses.inputs import mean_or_zero, prepare, probabilities_and_truth
 from seglab.losses.tversky import not_negative, ratio_or_one
 
 
-def dice_loss(logits, target, per_image=True, squared=False, smooth=1e-5, ignore_index=255):
+def dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, squared: bool = False, smooth: float = 1e-5,
+              ignore_index: int = 255) -> Tensor:
     """1 - (2 sum(p g) + smooth) / (sum(p) + sum(g) + smooth), mean over classes (and images).
 
     Parameters
     ----------
     logits : (N, C, H, W) float tensor
-        Raw scores. With C = 1 the foreground alone is scored (as in V-Net); with C > 1 every class, background
-        included.
+        Raw scores. With C = 1 the foreground alone is scored (as in V-Net); with C > 1 every class,
+        background included.
     target : (N, H, W) integer or bool tensor
     per_image : bool
-        True: one Dice for each image and class, then the mean. False: sums run over the batch, one Dice a class.
+        True: one Dice for each image and class, then the mean. False: sums run over the batch, one Dice a
+        class.
     squared : bool
         True: sum(p^2) + sum(g^2) below the line, as in V-Net.
     smooth : float >= 0
@@ -34,11 +37,11 @@ def dice_loss(logits, target, per_image=True, squared=False, smooth=1e-5, ignore
 
     Notes
     -----
-    A class without a pixel in the target costs ``sum(p) / (sum(p) + smooth)``: nothing when nothing is predicted,
-    up to 1 when anything is. With ``smooth = 0`` that is a step: 1 with zero gradient, and 0 when sum(p) is 0 too.
-    With a small `smooth` the gradient of an empty image is practically zero as well, so Dice alone teaches nothing
-    on empty images; add cross entropy, or use ``per_image=False`` with at least one object in the batch.
-    An all-ignored image costs 0 and counts in the mean.
+    A class without a pixel in the target costs ``sum(p) / (sum(p) + smooth)``: nothing when nothing is
+    predicted, up to 1 when anything is. With ``smooth = 0`` that is a step: 1 with zero gradient, and 0
+    when sum(p) is 0 too. With a small `smooth` the gradient of an empty image is practically zero as well,
+    so Dice alone teaches nothing on empty images; add cross entropy, or use ``per_image=False`` with at
+    least one object in the batch. An all-ignored image costs 0 and counts in the mean.
 
     References
     ----------
@@ -51,7 +54,7 @@ def dice_loss(logits, target, per_image=True, squared=False, smooth=1e-5, ignore
     return mean_or_zero(1 - ratio_or_one(2 * (p * g).sum(axes) + smooth, size + smooth))
 
 
-def generalized_dice_loss(logits, target, per_image=True, ignore_index=255):
+def generalized_dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, ignore_index: int = 255) -> Tensor:
     """1 - 2 sum_l w_l sum(p g) / sum_l w_l sum(p + g), each class weighted by 1 / (its pixels)^2.
 
     Parameters
@@ -73,8 +76,8 @@ def generalized_dice_loss(logits, target, per_image=True, ignore_index=255):
 
     Notes
     -----
-    A class absent from the target would have infinite weight. Here it has weight 0: predicting it still costs,
-    because its probability is taken from a class that is present.
+    A class absent from the target would have infinite weight. Here it has weight 0: predicting it still
+    costs, because its probability is taken from a class that is present.
 
     References
     ----------

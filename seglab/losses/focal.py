@@ -4,12 +4,14 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from seglab.losses.inputs import prepare
 from seglab.losses.tversky import not_negative
 
 
-def focal_loss(logits, target, gamma=2.0, alpha=0.25, ignore_index=255):
+def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float | None = 0.25,
+               ignore_index: int = 255) -> Tensor:
     """Mean over the valid pixels of -alpha_t (1 - p_t)^gamma log p_t.
 
     Parameters
@@ -34,9 +36,9 @@ def focal_loss(logits, target, gamma=2.0, alpha=0.25, ignore_index=255):
 
     Notes
     -----
-    The divisor is the number of valid pixels, as ``torchvision.ops.sigmoid_focal_loss(reduction="mean")``, not the
-    sum of the alphas. (1 - p_t)^gamma is formed as exp(gamma log(1 - p_t)) from log-probabilities, so value and
-    gradient stay finite for gamma < 1 and any logit, where torchvision's gradient is NaN.
+    The divisor is the number of valid pixels, as ``torchvision.ops.sigmoid_focal_loss(reduction="mean")``,
+    not the sum of the alphas. (1 - p_t)^gamma is formed as exp(gamma log(1 - p_t)) from log-probabilities,
+    so value and gradient stay finite for gamma < 1 and any logit, where torchvision's gradient is NaN.
 
     References
     ----------
@@ -59,7 +61,7 @@ def focal_loss(logits, target, gamma=2.0, alpha=0.25, ignore_index=255):
     return (loss * valid).sum() / valid.sum().clamp_min(1)
 
 
-def prior_bias(foreground_share):
+def prior_bias(foreground_share: float) -> float:
     """Bias of the last layer that makes the untrained net predict `foreground_share` everywhere: log(pi / (1 - pi)).
 
     Parameters

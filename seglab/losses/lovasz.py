@@ -1,11 +1,12 @@
 """Lovász-softmax: the convex extension of the Jaccard loss to probabilities."""
 
 import torch
+from torch import Tensor
 
 from seglab.losses.inputs import mean_or_zero, prepare, probabilities_and_truth
 
 
-def lovasz_softmax(logits, target, per_image=True, ignore_index=255):
+def lovasz_softmax(logits: Tensor, target: Tensor, per_image: bool = True, ignore_index: int = 255) -> Tensor:
     """Sorted errors weighted by what each adds to the Jaccard loss, mean over the classes present (and images).
 
     Parameters
@@ -14,7 +15,8 @@ def lovasz_softmax(logits, target, per_image=True, ignore_index=255):
         With C = 1 the sigmoid foreground alone is scored.
     target : (N, H, W) integer or bool tensor
     per_image : bool
-        True: each image alone, then the mean of the images. False: the batch as one image (the authors' default).
+        True: each image alone, then the mean of the images. False: the batch as one image (the authors'
+        default).
     ignore_index : int
 
     Returns
@@ -48,7 +50,7 @@ def lovasz_softmax(logits, target, per_image=True, ignore_index=255):
     return mean_or_zero((loss * present).sum(1) / present.sum(1).clamp_min(1))
 
 
-def jaccard_steps(truth):
+def jaccard_steps(truth: Tensor) -> Tensor:
     """What flipping the i-th pixel adds to the Jaccard loss, after the pixels before it are already wrong.
 
     Parameters

@@ -1,11 +1,13 @@
 """Tversky loss, and the soft overlap counts that Dice shares with it."""
 
 import torch
+from torch import Tensor
 
 from seglab.losses.inputs import mean_or_zero, prepare, probabilities_and_truth
 
 
-def tversky_loss(logits, target, alpha=0.3, beta=0.7, per_image=True, smooth=1e-5, ignore_index=255):
+def tversky_loss(logits: Tensor, target: Tensor, alpha: float = 0.3, beta: float = 0.7, per_image: bool = True,
+                 smooth: float = 1e-5, ignore_index: int = 255) -> Tensor:
     """1 - TP / (TP + alpha FP + beta FN) with soft counts, mean over classes (and images).
 
     Parameters
@@ -18,7 +20,7 @@ def tversky_loss(logits, target, alpha=0.3, beta=0.7, per_image=True, smooth=1e-
     beta : float >= 0
         Weight of false negatives; beta > alpha asks for recall. 0.5 / 0.5 is Dice, 1 / 1 Jaccard.
     per_image, smooth, ignore_index
-        As in :func:`seglab.losses.dice_loss`.
+        As in :func:`seglab.losses.dice_loss`, which this is at 0.5 / 0.5 for any `smooth`.
 
     Returns
     -------
