@@ -1,0 +1,211 @@
+"""Graph cut: the labelling of least energy, found as a minimum cut between two terminals."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+from seglab.classic.grid_graph import grid_edges, squared_contrast
+from seglab.classic.inputs import as_channels, as_labels, check_positive
+
+BACKGROUND, OBJECT = 1, 2  # seed and output labels, as for the random walker
+
+
+def graph_cut(image, seeds, lam: float = 1.0, sigma: float | None = None, bins: int = 32,
+              connectivity: int = 2) -> np.ndarray:
+    """Interactive object / background segmentation by a minimum cut.
+
+    Parameters
+    ----------
+    image : array_like (H, W)
+        Grey picture, finite. Integer dtypes are scaled to 0..1.
+    seeds : array_like (H, W) of int
+        0 = to be labelled, 1 = background seed, 2 = object seed. Both must occur.
+    lam : float
+        Weight of the regional term R against the boundary term B, >= 0. With 0 only edges and seeds count.
+    sigma : float, optional
+        Grey difference that counts as an edge, > 0. Default: root mean square difference of neighbours.
+    bins : int
+        Number of histogram bins between the picture's extremes, >= 1, for the regional term.
+    connectivity : {1, 2}
+        4 or 8 neighbours.
+
+    Returns
+    -------
+    numpy.ndarray (H, W) of int64
+        1 = background, 2 = object; seeds keep their label. Of several minimal cuts the one with the smallest
+        object is returned.
+
+    Raises
+    ------
+    TypeError
+        If `seeds` is not integer.
+    ValueError
+        If a seed kind is missing, seeds hold other values than 0, 1, 2, shapes differ, or a number is out
+        of range.
+
+    Notes
+    -----
+    ``E(A) = lam * sum_p R_p(A_p) + sum_pq B_pq [A_p != A_q]``.
+
+    References
+    ----------
+    Boykov & Jolly, "Interactive graph cuts for optimal boundary and region segmentation of objects in N-D
+    images", ICCV 2001, eq. (1)-(3) and the table of weights. Derived in notebook 02.
+    """
+    channels = as_channels(image)
+    if channels.shape[2] != 1:
+        raise ValueError(f"image: expected a grey picture (H, W), got shape {np.shape(image)}")
+    seeds = _as_two_seeds(seeds, channels.shape[:2])
+    lam = check_positive(lam, "lam", zero_allowed=True)
+    edges, length = grid_edges(channels.shape[:2], connectivity)
+    weights = boundary_weights(channels, edges, length, sigma)
+    costs = lam * regional_costs(channels[..., 0], seeds, bins)
+    costs[1, seeds == BACKGROUND] = np.inf  # a seed may not change sides
+    costs[0, seeds == OBJECT] = np.inf
+    in_object, _ = min_cut(costs, edges, weights)
+    return np.where(in_object, OBJECT, BACKGROUND)
+
+
+def regional_costs(image, seeds, bins: int = 32) -> np.ndarray:
+    """R_p: how badly each pixel fits the histogram of each kind of seed, ``(2, H, W)``, nats.
+
+    ``R_p(background) = -log P(I_p | background)`` first, then object. The histograms of the seeds' grey
+    values have `bins` bins over the picture's range and one extra count a bin, so that no cost is infinite.
+    """
+    image = np.asarray(image, np.float64)
+    if int(bins) < 1:
+        raise ValueError(f"bins: expected at least 1, got {bins!r}")
+    span = np.ptp(image) or 1.0
+    index = np.minimum(((image - image.min()) / span * bins).astype(int), bins - 1)
+    counts = [np.bincount(index[seeds == kind], minlength=bins) + 1.0 for kind in (BACKGROUND, OBJECT)]
+    return np.stack([-np.log(count / count.sum())[index] for count in counts])
+
+
+def boundary_weights(image, edges, length, sigma: float | None = None) -> np.ndarray:
+    """B_pq: the price of separating neighbours, ``exp(-(I_p - I_q)^2 / 2 sigma^2) / dist(p, q)``, ``(E,)``.
+
+    `image` is ``(H, W, C)`` float, `edges` and `length` as from `grid_edges`. `sigma` defaults to the root
+    mean square difference over all edges; a constant picture has weight ``1 / dist`` everywhere.
+    """
+    contrast = squared_contrast(np.asarray(image, np.float64), edges)
+    if sigma is not None:
+        variance = check_positive(sigma, "sigma") ** 2
+    else:
+        variance = contrast.mean() if len(edges) else 0.0
+    return np.exp(-contrast / (2 * variance)) / length if variance > 0 else 1.0 / length
+
+
+def cut_energy(in_object, costs, edges, weights) -> float:
+    """Energy of a labelling: the costs of the labels taken plus the weights of the edges cut.
+
+    `in_object` is bool ``(H, W)``, `costs` ``(2, H, W)`` for background and object, `edges` ``(E, 2)``,
+    `weights` ``(E,)``. A forbidden label (infinite cost) makes the energy infinite.
+    """
+    in_object = np.asarray(in_object, bool)
+    flat = in_object.ravel()
+    unary = np.where(in_object, costs[1], costs[0]).sum()
+    return float(unary + weights[flat[edges[:, 0]] != flat[edges[:, 1]]].sum())
+
+
+def min_cut(costs, edges, weights) -> tuple[np.ndarray, float]:
+    """Labelling of least energy for two labels and non-negative symmetric edge weights.
+
+    Parameters
+    ----------
+    costs : array_like (2, H, W)
+        Cost of the label background (0) and object (1) at each pixel; finite, or +inf for a forbidden label.
+    edges : array_like (E, 2) of int
+        Flat pixel numbers, as from `grid_edges`.
+    weights : array_like (E,)
+        Price of giving the two ends different labels, >= 0, finite.
+
+    Returns
+    -------
+    in_object : numpy.ndarray (H, W) of bool
+        The smallest optimal object.
+    energy : float
+        Its energy, computed from the unrounded costs and weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, a cost is NaN or -inf, both labels of a pixel are forbidden, or
+        integer capacities exceed 32 bits.
+
+    Notes
+    -----
+    SciPy's flow works on 32-bit integers. Integer `costs` and `weights` are taken as they are, so the cut is
+    exact; floating-point ones are multiplied by the largest factor that cannot overflow and rounded.
+    """
+    costs, weights, edges = np.asarray(costs), np.asarray(weights), np.asarray(edges)
+    if costs.ndim != 3 or costs.shape[0] != 2:
+        raise ValueError(f"costs: expected (2, H, W), got shape {costs.shape}")
+    if edges.shape != (len(weights), 2):
+        raise ValueError(f"edges: expected one pair a weight {(len(weights), 2)}, got shape {edges.shape}")
+    if len(weights) and (not np.isfinite(weights).all() or weights.min() < 0):
+        raise ValueError("weights: expected finite numbers >= 0, got a negative, infinite or NaN weight")
+    if np.isnan(costs).any() or (costs == -np.inf).any():
+        raise ValueError("costs: expected finite numbers or +inf, got NaN or -inf")
+    if np.isinf(costs).all(axis=0).any():
+        raise ValueError("costs: expected one allowed label a pixel, got a pixel with both labels forbidden")
+    exact = np.issubdtype(costs.dtype, np.integer) and np.issubdtype(weights.dtype, np.integer)
+    gain = _gain(costs.reshape(2, -1), edges, weights)
+    scale = 1 if exact else _scale(gain, weights)
+    capacity = _network(np.rint(gain * scale), edges, np.rint(weights * scale), exact)
+    n = gain.size
+    flow = maximum_flow(capacity, n, n + 1)
+    residual = sparse.csr_array(capacity - flow.flow)
+    residual.eliminate_zeros()
+    reached = breadth_first_order(residual, n, return_predecessors=False)
+    in_object = np.zeros(n + 2, bool)
+    in_object[reached] = True
+    in_object = in_object[:n].reshape(costs.shape[1:])
+    return in_object, cut_energy(in_object, costs, edges, weights)
+
+
+def _gain(costs, edges, weights) -> np.ndarray:
+    """What a pixel gains by being object: only the difference of its two costs matters for the cut."""
+    incident = np.bincount(edges.ravel(), np.repeat(weights, 2), minlength=costs.shape[1])
+    hard = incident + 1  # Boykov & Jolly's K, for each pixel: dearer than cutting all its edges
+    # in float64 even for integers, where a difference of unsigned numbers would wrap around
+    background, object_ = costs.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        gain = background - object_
+    return np.where(np.isposinf(background), hard, np.where(np.isposinf(object_), -hard, gain))
+
+
+def _scale(gain, weights) -> float:
+    # half of 2^31 leaves room for rounding
+    most = _largest(gain, weights)
+    return 2.0**30 / most if most > 0 else 1.0
+
+
+def _largest(gain, weights) -> float:
+    """Largest number the flow meets: it is at most what leaves the source or enters the sink."""
+    flow = min(gain[gain > 0].sum(), -gain[gain < 0].sum())
+    return max(flow, np.abs(gain).max(), np.max(weights, initial=0))
+
+
+def _network(gain, edges, weights, exact) -> sparse.csr_array:
+    n = gain.size
+    if exact and _largest(gain, weights) >= 2**31:
+        raise ValueError("costs: expected integer capacities whose flow fits 32 bits, got larger ones")
+    (a, b), object_side, sink_side = edges.T, np.flatnonzero(gain > 0), np.flatnonzero(gain < 0)
+    # cutting source -> p means p is background and pays what it would have gained as object
+    rows = np.concatenate([a, b, np.full(len(object_side), n), sink_side])
+    columns = np.concatenate([b, a, object_side, np.full(len(sink_side), n + 1)])
+    values = np.concatenate([weights, weights, gain[object_side], -gain[sink_side]])
+    return sparse.csr_array((values.astype(np.int32), (rows, columns)), shape=(n + 2, n + 2))
+
+
+def _as_two_seeds(seeds, shape) -> np.ndarray:
+    seeds = as_labels(seeds, shape, "seeds")
+    present = set(np.unique(seeds).tolist())
+    if not present <= {0, BACKGROUND, OBJECT}:
+        raise ValueError(f"seeds: expected 0, 1 (background) and 2 (object), got {sorted(present)}")
+    for kind, word in ((BACKGROUND, "background seed (1)"), (OBJECT, "object seed (2)")):
+        if kind not in present:
+            raise ValueError(f"seeds: expected at least one {word}, got none")
+    return seeds
