@@ -59,9 +59,9 @@ def claims_table(claims):
     """Markdown table of claims, one row a claim, as `measure_claims` returns them."""
     rows = ["| claim | what | effect, mean [95 % interval] | measured | seeds | holds |", "|---|---|---|---|---|---|"]
     for claim in claims:
-        quantities = "<br>".join(f"{name} {mean:.4g} [{low:.4g}, {high:.4g}]"
-                                 for name, (mean, low, high) in claim["quantities"].items())
-        rows.append(f"| {claim['id']} | {claim['text'].replace('|', '/')} | {claim['effect_mean']:.4g} "
-                    f"[{claim['low']:.4g}, {claim['high']:.4g}] | {quantities} | {claim['n']} "
-                    f"| {'yes' if claim['holds'] else '**no**'} |")
+        measured = "<br>".join(f"{name} {mean:.4g} [{low:.4g}, {high:.4g}]"
+                               for name, (mean, low, high) in claim["quantities"].items())
+        effect = f"{claim['effect_mean']:.4g} [{claim['low']:.4g}, {claim['high']:.4g}]"
+        cells = [claim["id"], claim["text"], effect, measured, str(claim["n"]), "yes" if claim["holds"] else "**no**"]
+        rows.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return "\n".join(rows)

@@ -35,9 +35,8 @@ def clean(notebook):
     notebook.metadata = nbformat.from_dict(kept)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     count = 0
-    for number, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in AUTHORED and v})
-        cell.setdefault("id", f"cell-{number:02}")
         if cell.cell_type != "code":
             continue
         cell.outputs = _clean_outputs(cell.outputs)

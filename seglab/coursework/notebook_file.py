@@ -1,5 +1,6 @@
 """Reading and writing notebook files: clear errors on the way in, all or nothing on the way out."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -30,17 +31,30 @@ def read_notebook(path):
     if not path.is_file():
         raise FileNotFoundError(f"no notebook at {path}")
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-        nbformat.validate(notebook, relax_add_props=True)
-    except (nbformat.reader.NotJSONError, UnicodeDecodeError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:                               # neither JSON nor UTF-8
         raise ValueError(f"{path} is not a notebook: it is not JSON") from error
-    except (nbformat.ValidationError, KeyError, AttributeError, TypeError) as error:
+    if not isinstance(content, dict) or content.get("nbformat") != 4 or not isinstance(content.get("cells"), list):
+        raise ValueError(f"{path} is not a notebook of format 4")
+    _settle_ids(path, content)
+    try:
+        notebook = nbformat.from_dict(content)
+        nbformat.validate(notebook, relax_add_props=True)
+        return nbformat.reads(nbformat.writes(notebook), as_version=4)         # joins the lines of every source
+    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a valid notebook: {str(error).splitlines()[0]}") from error
-    ids = [cell.id for cell in notebook.cells if "id" in cell]
-    twice = sorted({i for i in ids if ids.count(i) > 1})
+
+
+def _settle_ids(path, content):
+    """Give cells of an older format an id that stays; nbformat would make up a random one, also for a double."""
+    for number, cell in enumerate(content["cells"]):
+        if isinstance(cell, dict):
+            cell.setdefault("id", f"cell-{number:02}")
+    content["nbformat_minor"] = 5
+    ids = [cell["id"] for cell in content["cells"] if isinstance(cell, dict)]
+    twice = sorted({str(i) for i in ids if ids.count(i) > 1})
     if twice:
         raise ValueError(f"{path}: cell ids must differ, these occur twice: {', '.join(twice)}")
-    return notebook
 
 
 def notebook_text(notebook):

@@ -10,7 +10,7 @@ import nbformat
 
 SOLUTION = re.compile(r"^(?P<indent>[ \t]*)### BEGIN SOLUTION *\n(?:.*\n)*?[ \t]*### END SOLUTION *$", re.M)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS *\n(?:.*\n)*?[ \t]*### END HIDDEN TESTS *(?:\n|\Z)", re.M)
-MARK = re.compile(r"### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS)")
+MARK = re.compile(r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS) *$", re.M)
 ASSERTED = re.compile(r"^assert (check\(.*\)) *$", re.M)
 STUB = {"code": r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError()",
         "markdown": "YOUR ANSWER HERE"}
@@ -39,15 +39,16 @@ def student_copy(notebook):
     """
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
-        marked = "### BEGIN SOLUTION" in cell.source
+        marks = MARK.findall(cell.source)
+        pairs = list(zip(marks[::2], marks[1::2]))
+        if 2 * len(pairs) != len(marks) or any(a[0] != "BEGIN" or b != ("END", a[1]) for a, b in pairs):
+            raise ValueError(f"cell {cell.id}: the solution marks do not pair up")
         cell.source = SOLUTION.sub(STUB.get(cell.cell_type, ""), cell.source)
         cell.source = HIDDEN.sub("", cell.source).rstrip("\n")
-        if MARK.search(cell.source):
-            raise ValueError(f"cell {cell.get('id', '?')}: the solution marks do not pair up")
         if cell.cell_type != "code":
             continue
-        if cell.metadata.get("nbgrader", {}).get("solution") and not marked:
-            raise ValueError(f"cell {cell.get('id', '?')} is a solution for nbgrader but has no "
+        if cell.metadata.get("nbgrader", {}).get("solution") and ("BEGIN", "SOLUTION") not in marks:
+            raise ValueError(f"cell {cell.id} is a solution for nbgrader but has no "
                              "### BEGIN SOLUTION / ### END SOLUTION: its answer would be handed out")
         cell.source = ASSERTED.sub(r"\1;", cell.source)
         cell.outputs, cell.execution_count = [], None
