@@ -35,7 +35,7 @@ class ReceptiveField:
         recurrences give.
     clipped : (bool, bool)
         True where every measured field reaches the border of the input: the true one may be larger (padded
-        convolutions, global pooling). Measure again with a larger input.
+        convolutions, global pooling), and stride and offset are NaN. Measure again with a larger input.
     """
 
     size: tuple
@@ -94,10 +94,9 @@ def receptive_field(model, input_shape, outputs=32):
     if len(shape) != 3 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
         raise ValueError(f"input_shape must be three positive integers (C, H, W), got {input_shape!r}")
     model = copy.deepcopy(model).to("cpu", torch.float64).eval()
-    fork = torch.random.fork_rng(devices=[])
-    with torch.no_grad(), fork:
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         y, x = (_measure_axis(model, shape, axis, outputs) for axis in (2, 3))
-    return ReceptiveField(*zip(y, x))
+    return ReceptiveField(*zip(y, x, strict=True))
 
 
 def receptive_field_formula(layers):
@@ -165,18 +164,18 @@ def _measure_axis(model, shape, axis, outputs):
         raise ValueError("some outputs do not depend on the input at all")
     first = max(0, (count - outputs) // 2)
     chosen = range(first, min(count, first + outputs))
-    starts = np.array([_bisect(lambda j: affected(0, j + 1)[o], length) for o in chosen])
-    stops = np.array([length - _bisect(lambda j: affected(length - 1 - j, length)[o], length) for o in chosen])
+    starts = np.array([_bisect(lambda j, o=o: affected(0, j + 1)[o], length) for o in chosen])
+    stops = np.array([length - _bisect(lambda j, o=o: affected(length - 1 - j, length)[o], length) for o in chosen])
     inside = (starts > 0) & (stops < length)
-    clipped = not inside.any()
-    if not clipped:
-        first += int(inside.argmax())
-        starts, stops = starts[inside], stops[inside]
+    if not inside.any():
+        return int((stops - starts).max()), float("nan"), float("nan"), tuple((stops - starts).tolist()), True
+    first += int(inside.argmax())
+    starts, stops = starts[inside], stops[inside]
     period, advance = _period(starts, stops)
     sizes = stops - starts
     stride = advance / period
     centres = (starts + stops - 1) / 2 - stride * (first + np.arange(len(starts)))
-    return (int(sizes.max()), stride, float(centres[:period].mean()), tuple(int(n) for n in sizes[:period]), clipped)
+    return int(sizes.max()), stride, float(centres[:period].mean()), tuple(sizes[:period].tolist()), False
 
 
 def _period(starts, stops):

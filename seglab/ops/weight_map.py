@@ -117,10 +117,14 @@ def _class_term(background, class_weights):
         share = background.mean()
         pair = (0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else (1.0, 1.0)
     else:
-        pair = tuple(float(weight) for weight in class_weights)
-        if len(pair) != 2 or not all(np.isfinite(weight) and weight >= 0 for weight in pair):
-            raise ValueError("class_weights must be None, \"balanced\" or two finite numbers >= 0 "
-                             f"(background, foreground), got {class_weights!r}")
+        try:
+            background_weight, foreground_weight = class_weights
+        except (TypeError, ValueError):
+            raise ValueError('class_weights must be None, "balanced" or two numbers (background, foreground), '
+                             f"got {class_weights!r}") from None
+        pair = _number("class_weights", background_weight), _number("class_weights", foreground_weight)
+        if min(pair) < 0:
+            raise ValueError(f"class_weights must be >= 0, got {class_weights!r}")
     return np.where(background, *pair)
 
 
