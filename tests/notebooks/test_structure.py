@@ -1,0 +1,233 @@
+"""Every notebook of the course has the same parts: head, short cells, proofs, claims, a widget, exercises, foot."""
+
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from seglab.coursework import problems, read_notebook
+from seglab.exercises import find
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+HEAD = {                                                      # part -> how the reader recognises it
+    "what you will build": r"build",
+    "goals": r"able to",
+    "what to know before": r"before|prerequisite|need to know|assumes",
+    "minutes": r"minute",
+    "the numbers you should see": r"you should see|you will see|numbers",
+}
+FOOT = ["Recap", "Common mistakes", "Next", "References"]
+UNTESTABLE = re.compile(r"\b(interact|interactive|interactive_output|clear_output|Output)\s*\(")
+EXERCISE = re.compile(r'^assert check\("(\d\d\.\d+)", (\w+)\)\s*$', re.M)
+
+
+def code_cells(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def head_faults(notebook, name):
+    meta, number = notebook.metadata.get("seglab", {}), name[:2]
+    first = next((i for i, c in enumerate(notebook.cells) if c.cell_type == "code"), len(notebook.cells))
+    head = "\n".join(c.source for c in notebook.cells[:first])
+    if meta.get("id") != number:
+        yield f"metadata seglab.id must be {number!r}, is {meta.get('id')!r}"
+    if not isinstance(meta.get("minutes"), int | float) or not 0 < meta["minutes"] < 60:
+        yield f"metadata seglab.minutes must be a number of minutes, is {meta.get('minutes')!r}"
+    requires = meta.get("requires")
+    if not isinstance(requires, list) or not all(re.fullmatch(r"\d\d", str(r)) and r < number for r in requires):
+        yield f"metadata seglab.requires must list numbers of earlier notebooks, is {requires!r}"
+    if not head.startswith("# "):
+        yield "the first cell must be the title, '# ...'"
+    yield from (f"the head lacks {part}" for part, sign in HEAD.items() if not re.search(sign, head, re.I))
+
+
+def foot_faults(notebook):
+    prose = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    headings = re.findall(r"^#+ +(.*)$", prose, re.M)
+    for part in FOOT:
+        if not any(part.lower() in h.lower() for h in headings[-8:]):
+            yield f"the foot lacks the heading {part!r}"
+
+
+def cell_faults(notebook):
+    sizes = {c.id: sum(bool(line.strip()) for line in c.source.splitlines()) for c in code_cells(notebook)}
+    if sizes and statistics.median(sizes.values()) > 6:
+        yield f"the median code cell has {statistics.median(sizes.values())} lines, more than 6"
+    yield from (f"cell {i} has {n} lines, more than 40" for i, n in sizes.items() if n > 40)
+    for before, cell in zip([None, *notebook.cells], notebook.cells):
+        if re.search(r"!\[[^]]*\]\(\s*https?:|<img[^>]+https?:", cell.source):
+            yield f"cell {cell.id} shows a picture from the web: nobody can see it offline"
+        if cell.cell_type == "code":
+            for name in UNTESTABLE.findall(cell.source):
+                yield f"cell {cell.id} uses {name}, which the tests cannot follow: use seglab.widgets.Panel"
+            if before is not None and "### BEGIN SOLUTION" in cell.source and before.cell_type != "markdown":
+                yield f"cell {cell.id}: an exercise needs its task in the cell before"
+
+
+def proof_faults(notebook):
+    source = "\n".join(c.source for c in code_cells(notebook))
+    if not re.search(r"\bcheck\.(equal|gradient)\(", source):
+        yield "no proof: nothing is compared with check.equal or check.gradient"
+    claims = [c for c in code_cells(notebook) if re.search(r"^\s*claim\(", c.source, re.M)]
+    if not claims:
+        yield "no measured claim"
+    yield from (f"cell {c.id}: a claim's numbers differ between machines, it needs the tag nbval-ignore-output"
+                for c in claims if "nbval-ignore-output" not in tags(c))
+    widgets = [c for c in code_cells(notebook) if "widget" in tags(c)]
+    if not widgets:
+        yield "no widget: no cell has the tag 'widget'"
+    yield from (f"cell {c.id}: the widget has no still picture for readers without a kernel"
+                for c in widgets if not any("image/png" in o.get("data", {}) for o in c.outputs))
+
+
+def exercise_faults(notebook, name, least=3):
+    cells, found = notebook.cells, []
+    for i, cell in enumerate(cells):
+        if cell.cell_type != "code" or "### BEGIN SOLUTION" not in cell.source:
+            continue
+        marks = cell.metadata.get("nbgrader", {})
+        after = cells[i + 1] if i + 1 < len(cells) else None
+        exercise = EXERCISE.search(after.source) if after is not None else None
+        if not exercise:
+            yield f'cell {cell.id}: the cell after a solution must be assert check("{name[:2]}.k", function)'
+            continue
+        id, function = exercise.groups()
+        found.append(id)
+        grade_id = id.replace(".", "-")
+        expected = [(marks, {"grade_id": grade_id, "solution": True, "grade": False, "locked": False}),
+                    (after.metadata.get("nbgrader", {}),
+                     {"grade_id": f"{grade_id}-check", "solution": False, "grade": True, "locked": True})]
+        for has, wants in expected:
+            for key, value in wants.items():
+                if has.get(key) != value:
+                    yield f"exercise {id}: nbgrader metadata {key} must be {value!r}, is {has.get(key)!r}"
+        if not expected[1][0].get("points", 0) > 0:
+            yield f"exercise {id} has no points"
+        if not re.search(rf"^(def|class) {function}\b", cell.source, re.M):
+            yield f"exercise {id}: check is called on {function}, which the solution cell does not define"
+        if not re.search(r"\bmin(utes?)?\b", cells[i - 1].source):
+            yield f"exercise {id}: the task says neither difficulty nor minutes"
+        try:
+            find(id)
+        except ValueError as error:
+            yield f"exercise {id} is not registered in seglab.exercises: {error}"
+    if len(found) < least:
+        yield f"{len(found)} exercises, at least {least} are due"
+    if found != [f"{name[:2]}.{k}" for k in range(1, len(found) + 1)]:
+        yield f"exercises must be numbered in reading order, are {found}"
+
+
+def faults(notebook, name):
+    """What a notebook lacks, in words. The start page explains the course and is spared what a chapter needs."""
+    found = [*head_faults(notebook, name), *cell_faults(notebook)]
+    if name.startswith("00"):
+        return found + [*exercise_faults(notebook, name, least=1)]
+    return found + [*foot_faults(notebook), *proof_faults(notebook), *exercise_faults(notebook, name)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_has_every_part(path):
+    assert faults(read_notebook(path), path.name) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_is_fit_to_be_committed(path):
+    assert problems(path) == []
+
+
+def test_readme_lists_every_notebook_with_its_minutes():
+    table = dict(re.findall(r"^\| *\[(\d\d_\w+)\]\(notebooks/\1\.ipynb\) *\|.*\| *([\d.]+) *\|$",
+                            (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
+    minutes = {path.stem: read_notebook(path).metadata.seglab.minutes for path in NOTEBOOKS}
+    assert {name: float(m) for name, m in table.items()} == minutes
+
+
+# ---------------------------------------------------------------- each rule seen red
+
+def chapter():
+    """A notebook with every part, none of it real but the exercises' names, which are those of chapter 05."""
+    head = "# U-Net\nYou will build ... be able to ... Before: 04. 2 minutes. You should see 0.9."
+    cells = [new_markdown_cell(head, id="title"),
+             new_code_cell("import torch", id="imports"),
+             new_code_cell("check.equal(a, b)", id="proof"),
+             new_code_cell('claim("05.1", "x", runs, effect)', id="claim", metadata={"tags": ["nbval-ignore-output"]}),
+             new_code_cell("Panel(draw, t=slider)", id="panel", metadata={"tags": ["widget"]},
+                           outputs=[new_output("display_data", {"image/png": "iVBORw0="})])]
+    for k in (1, 2, 3):
+        marks = {"schema_version": 3, "task": False, "grade_id": f"05-{k}", "solution": True, "grade": False,
+                 "locked": False}
+        judge = marks | {"grade_id": f"05-{k}-check", "solution": False, "grade": True, "locked": True, "points": 2}
+        cells += [new_markdown_cell(f"**Exercise 05.{k}** (easy, 5 min)", id=f"task-{k}"),
+                  new_code_cell(f"def f{k}(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION",
+                                id=f"solution-{k}", metadata={"nbgrader": marks}),
+                  new_code_cell(f'assert check("05.{k}", f{k})', id=f"check-{k}", metadata={"nbgrader": judge})]
+    cells.append(new_markdown_cell("\n".join(f"## {part}" for part in FOOT), id="foot"))
+    return new_notebook(cells=cells, metadata={"seglab": {"id": "05", "minutes": 2, "requires": ["04"]}})
+
+
+def cell(notebook, id):
+    return next(c for c in notebook.cells if c.id == id)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Chapter 05 as if it had exactly the exercises 05.1 to 05.3."""
+    def only(id):
+        if id not in ("05.1", "05.2", "05.3"):
+            raise ValueError("no such exercise")
+    monkeypatch.setitem(exercise_faults.__globals__, "find", only)
+
+
+def test_a_complete_chapter_has_no_fault(registered):
+    assert faults(chapter(), "05_unet.ipynb") == []
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (lambda nb: nb.metadata.seglab.update(id="06"), "seglab.id"),
+    (lambda nb: nb.metadata.seglab.update(minutes="two"), "seglab.minutes"),
+    (lambda nb: nb.metadata.seglab.update(requires=["07"]), "seglab.requires"),
+    (lambda nb: nb.cells[0].update(source="U-Net, build, be able to, before, minutes, numbers"), "must be the title"),
+    (lambda nb: nb.cells[0].update(source="# U-Net\nbuild, able to, before, numbers"), "lacks minutes"),
+    (lambda nb: cell(nb, "foot").update(source="## Recap\n## Next\n## References"), "'Common mistakes'"),
+    (lambda nb: cell(nb, "imports").update(source="\n".join(["x = 1"] * 41)), "41 lines"),
+    (lambda nb: [c.update(source=c.source + "\nx = 1" * 6) for c in nb.cells if c.cell_type == "code"], "median"),
+    (lambda nb: cell(nb, "imports").update(source="interact(f, x=3)"), "uses interact"),
+    (lambda nb: cell(nb, "imports").update(source="with widgets.Output():\n    pass"), "uses Output"),
+    (lambda nb: cell(nb, "task-1").update(source="![](https://x.org/a.png) 5 min"), "from the web"),
+    (lambda nb: cell(nb, "proof").update(source="print(a == b)"), "no proof"),
+    (lambda nb: cell(nb, "claim").update(source="print('better')"), "no measured claim"),
+    (lambda nb: cell(nb, "claim").update(metadata={}), "nbval-ignore-output"),
+    (lambda nb: cell(nb, "panel").update(metadata={}), "no widget"),
+    (lambda nb: cell(nb, "panel").update(outputs=[]), "no still picture"),
+    (lambda nb: nb.cells.remove(cell(nb, "check-2")), "the cell after a solution"),
+    (lambda nb: [nb.cells.remove(cell(nb, f"{part}-3")) for part in ("task", "solution", "check")], "2 exercises"),
+    (lambda nb: nb.cells.remove(cell(nb, "task-1")), "needs its task"),
+    (lambda nb: cell(nb, "task-1").update(source="Do it."), "neither difficulty nor minutes"),
+    (lambda nb: cell(nb, "solution-1").metadata.nbgrader.update(solution=False), "solution must be True"),
+    (lambda nb: cell(nb, "check-1").metadata.nbgrader.update(grade_id="05-1"), "grade_id must be '05-1-check'"),
+    (lambda nb: cell(nb, "check-1").metadata.nbgrader.update(points=0), "no points"),
+    (lambda nb: cell(nb, "check-1").update(source='assert check("05.1", g)'), "does not define"),
+    (lambda nb: cell(nb, "check-3").update(source='assert check("05.9", f3)'), "not registered"),
+    (lambda nb: cell(nb, "check-3").update(source='assert check("05.2", f3)'), "reading order"),
+])
+def test_a_missing_part_is_noticed(registered, spoil, says):
+    notebook = chapter()
+    spoil(notebook)
+    found = faults(notebook, "05_unet.ipynb")
+    assert any(says in fault for fault in found), found
+
+
+def test_the_start_page_is_spared_what_a_chapter_needs(registered):
+    notebook = chapter()
+    notebook.metadata.seglab.update(id="00", requires=[])
+    nothing = {"foot", "panel", "claim", *(f"{part}-{k}" for k in (1, 2, 3) for part in ("task", "solution", "check"))}
+    notebook.cells = [c for c in notebook.cells if c.id not in nothing]
+    assert faults(notebook, "00_start_here.ipynb") == ["0 exercises, at least 1 are due"]

@@ -1,0 +1,55 @@
+"""The student copy of every notebook: no solution in it, unchanged up to the first blank, every check passes when filled."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from seglab.coursework import read_notebook, student_copy
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+SOLUTION = re.compile(r"### BEGIN SOLUTION *\n(.*?)[ \t]*### END SOLUTION", re.S)
+CHECK = re.compile(r'^(?:assert )?(check\("\d\d\.\d+", \w+\))', re.M)
+
+
+def definitions(cell):
+    """Imports, constants in capitals, functions and classes of a cell, compiled; not what it computes or draws."""
+    source = "\n".join(line for line in cell.source.splitlines() if not line.startswith(("%", "!")))
+    keep = [node for node in ast.parse(source).body
+            if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+            or isinstance(node, ast.Assign) and all(isinstance(t, ast.Name) and t.id.isupper() for t in node.targets)]
+    return compile(ast.Module(keep, []), f"cell {cell.id}", "exec")
+
+
+def verdicts(cells):
+    """What each exercise check says when only definitions were run: expression of the check -> True or False."""
+    space, said = {"__name__": "student"}, {}
+    for cell in cells:
+        if cell.cell_type == "code":
+            exec(definitions(cell), space)
+            said |= {expression: eval(expression, space) for expression in CHECK.findall(cell.source)}
+    return said
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_student_copy(path, capsys):
+    source = read_notebook(path)
+    copy = student_copy(source)
+    blanks = [i for i, cell in enumerate(source.cells) if "### BEGIN SOLUTION" in cell.source]
+    assert blanks, "no exercise"
+
+    told = "\n".join(cell.source for cell in copy.cells)
+    for cell in source.cells:
+        for answer in SOLUTION.findall(cell.source):
+            assert answer.strip() and answer not in told, f"cell {cell.id}: its solution stands in the copy"
+    assert [c.source for c in copy.cells[:blanks[0]]] == [c.source for c in source.cells[:blanks[0]]]
+    assert not any(c.get("outputs") for c in copy.cells), "an output may show what a solution computes"
+
+    blank = verdicts(copy.cells)
+    assert len(blank) == len(blanks) and not any(blank.values()), f"a check is content with a blank: {blank}"
+    assert "not written yet" in capsys.readouterr().out
+    for i in blanks:
+        copy.cells[i].source = source.cells[i].source
+    filled = verdicts(copy.cells)
+    assert filled.keys() == blank.keys() and all(filled.values()), capsys.readouterr().out
