@@ -2,14 +2,20 @@
 
 from .augment import augment, displacement_field, elastic_deform, warp
 from .cells import Cells
-from .folder import data_folder
+from .folder import DataUnavailable, data_folder, dataset_root, registry
 from .instances import boxes_of, relabel
+from .movies import load_ecoli, load_hela
 from .nuclei import load_nuclei
+from .packages import cache_folder, cached, fetch, mobilenet_v2_weights_path
+from .public import BBBC039, DSB2018, ISBI2012, VOC2012, CamVid, OxfordPets
 from .sample import IGNORE, Sample
 from .shapes import Shapes
 from .tiles import mirror_indices, predict_tiled
+from .trees import load_trees
 
 __all__ = [
-    "IGNORE", "Cells", "Sample", "Shapes", "augment", "boxes_of", "data_folder", "displacement_field",
-    "elastic_deform", "load_nuclei", "mirror_indices", "predict_tiled", "relabel", "warp",
+    "BBBC039", "DSB2018", "IGNORE", "ISBI2012", "VOC2012", "CamVid", "Cells", "DataUnavailable", "OxfordPets",
+    "Sample", "Shapes", "augment", "boxes_of", "cache_folder", "cached", "data_folder", "dataset_root",
+    "displacement_field", "elastic_deform", "fetch", "load_ecoli", "load_hela", "load_nuclei", "load_trees",
+    "mirror_indices", "mobilenet_v2_weights_path", "predict_tiled", "registry", "relabel", "warp",
 ]
