@@ -75,6 +75,13 @@ def test_renumbering_renumbers_the_result(labels, gap, order):
     np.testing.assert_array_equal(separate_touching(renumber[labels], gap), renumber[separate_touching(labels, gap)])
 
 
+def test_one_round_may_open_the_way_for_another():
+    # found by search: here a single sweep over the distances leaves work for a second one
+    labels = np.array([[2, 1, 0, 2, 1]]).T
+    apart = separate_touching(labels, 2)
+    np.testing.assert_array_equal(separate_touching(apart, 2), apart)
+
+
 def test_a_cell_that_would_vanish_stays_and_its_neighbour_gives_way():
     np.testing.assert_array_equal(separate_touching(np.array([[1, 2, 2, 2, 2]]), 3), [[1, 0, 0, 0, 2]])
     np.testing.assert_array_equal(separate_touching(np.array([[1, 2]]), 3), [[1, 2]])
