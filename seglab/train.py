@@ -41,7 +41,8 @@ class History:
 
 
 def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Callable[..., Tensor], *, steps: int,
-        lr: float = 1e-3, seed: int = 0, optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+        lr: float = 1e-3, schedule: Callable[[float], float] | None = None, seed: int = 0,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
         validate: Callable[[nn.Module], dict[str, float]] | None = None, validate_every: int = 0,
         checkpoint: str | Path | None = None, checkpoint_every: int = 50, precision: str = "32-true",
         devices: int = 1) -> History:
@@ -61,6 +62,9 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
         Steps in total, those of a resumed checkpoint included.
     lr : float
         Learning rate.
+    schedule : callable
+        From the share of the steps that is done, in 0..1, to a factor on ``lr``: ``lambda t: (1 - t) ** 0.9`` is the
+        "poly" policy of DeepLab and PSPNet. None keeps ``lr`` constant.
     seed : int
         Seed of the batches and of whatever the model draws (drop-out).
     optimizer : callable
@@ -107,11 +111,14 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
     wrapped.train()
     with _stop_button() as stop:
         for step in progress(range(history.steps, steps), "steps"):
-            torch.manual_seed(_step_seed(seed, step, fabric.global_rank))
-            generator = torch.Generator().manual_seed(_step_seed(seed, step, fabric.global_rank))
+            torch.manual_seed(step_seed(seed, step, fabric.global_rank))
+            generator = torch.Generator().manual_seed(step_seed(seed, step, fabric.global_rank))
             value = loss(wrapped, *fabric.to_device(batch(generator)))
             if not torch.isfinite(value):
                 raise FloatingPointError(f"the loss became {value.item()} at step {step}; try a smaller lr than {lr:g}")
+            if schedule is not None:
+                for group in optim.param_groups:
+                    group["lr"] = lr * schedule(step / steps)
             optim.zero_grad(set_to_none=True)
             fabric.backward(value)
             optim.step()
@@ -152,8 +159,8 @@ def _stop_button() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _step_seed(seed: int, step: int, rank: int) -> int:
-    """One 32-bit seed a step and process, mixed: PyTorch's CPU generator ignores the bits above 32."""
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """The seed of one step in one process: 32 bits, mixed, because PyTorch's CPU generator ignores the bits above."""
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
 
 

@@ -146,3 +146,17 @@ def test_weights_travel_with_their_facts(tmp_path):
     assert same(model, other)
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_weights(tmp_path / "b.safetensors", other)
+
+
+def test_the_schedule_scales_the_learning_rate_and_survives_a_resume(tmp_path):
+    rates = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, *args, **kwargs):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*args, **kwargs)
+
+    arguments = {"lr": 0.1, "schedule": lambda done: 1 - done, "optimizer": Watched}
+    _, whole = run(4, **arguments)
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert whole.loss != run(4, lr=0.1, optimizer=Watched)[1].loss
