@@ -1,19 +1,14 @@
 """`import seglab` and its parts must add next to nothing to `import torch`."""
 
-import statistics
 import subprocess
 import sys
-import time
+
+from stopwatch import timed
 
 
 def seconds_of(code, repeats=5):
     """Median seconds of a fresh interpreter that runs `code`."""
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+    return timed(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeats=repeats)[0]
 
 
 def import_seglab():

@@ -99,10 +99,10 @@ def main(folder=HERE, target=HERE.parents[1] / "BENCHMARKS.md"):
             table.append(line(row))
             print(table[-1], flush=True)
     text = ["# Times against the rivals", "",
-            "Made by `make bench`: both sides in one run on the same inputs, medians, results compared in the same run.",
+            "Made by `make bench`: both sides in one run on the same inputs, medians, and the results compared.",
             "A ratio below 1 means that we are faster.", "", *table, "", environment(), ""]
     write_atomically("\n".join(text), target)
-    print("\n".join(["", *(f"✘ {fault}" for fault in wrong)]) if wrong else f"\nall within their limits -> {target.name}")
+    print("\n" + ("\n".join(f"✘ {fault}" for fault in wrong) or f"all within their limits -> {target.name}"))
     return bool(wrong)
 
 
