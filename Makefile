@@ -49,8 +49,8 @@ test: $(READY) ## lint, unit and parity tests, every notebook, widgets in a brow
 lint: $(READY) ## ruff over the package, the tests and the notebooks
 	@ruff check .
 
-unit: $(READY) ## unit and parity tests, structure of the notebooks
-	@python -m pytest -q -n $(WORKERS) tests/unit tests/parity tests/notebooks
+unit: $(READY) ## unit and parity tests, examples in docstrings, structure of the notebooks
+	@python -m pytest -q -n $(WORKERS) --doctest-modules seglab tests/unit tests/parity tests/notebooks
 
 # A font cache is built first: matplotlib reports it on stderr, which would count as an output of the notebook.
 notebooks: $(READY) ## run every notebook and compare what it prints with what is stored
