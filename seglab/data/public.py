@@ -115,7 +115,11 @@ class DSB2018(_Set):
         labels = np.zeros(image.shape[-2:], dtype=np.int64)
         for number, mask in enumerate(_listed(folder / "masks", "*.png"), start=1):
             inside = read_ids(mask) > 0
-            labels[inside if inside.ndim == 2 else inside[..., 0]] = number
+            inside = inside if inside.ndim == 2 else inside[..., 0]
+            if inside.shape != labels.shape:
+                raise ValueError(f"{mask.relative_to(self.root)}: mask of {inside.shape} px, "
+                                 f"picture of {labels.shape} px")
+            labels[inside] = number
         return _cells(image, labels, f"dsb2018/{folder.name}")
 
 
