@@ -74,7 +74,9 @@ claims: $(READY) ## measure every claim over 10 seeds -> CLAIMS.md
 	@python -m seglab.coursework claims --seeds 10 --to CLAIMS.md $(NOTEBOOKS)
 
 site: $(READY) ## the course as web pages -> build/site
-	@sphinx-build -q -W -b html docs build/site && echo "build/site/index.html"
+	@rm -rf build/docs && mkdir -p build/docs && cp -R docs/. notebooks build/docs
+	@sphinx-build -q -b html build/docs build/site
+	@echo "build/site/index.html"
 
 clean: ## remove what is built; .venv and your copies in work/ stay
 	@rm -rf build .pytest_cache .ruff_cache .hypothesis
