@@ -6,7 +6,7 @@ import numpy as np
 
 from seglab.metrics.inputs import label_maps
 
-_TABLE = 1 << 22      # cells of a table that is cheaper to fill than a sort of the pixels
+_TABLE = 1 << 20      # cells of a table that is cheaper to fill than the pixels are to sort
 
 
 @dataclass(frozen=True)
@@ -67,31 +67,35 @@ def joint_counts(labels_a, labels_b, names=("labels_a", "labels_b")):
 
     Notes
     -----
-    Ids are first squeezed to 0..A-1; in int64, since ``a * B + b`` of two uint8 maps wraps around. Small
-    tables are filled in full, of large ones (70,000 x 70,000 objects) only the cells that occur are made.
+    In int64, since ``a * B + b`` of two uint8 maps wraps around. Small ids index a table directly, others are
+    squeezed to 0..A-1 first; of a large table (70,000 x 70,000 objects) only the cells that occur are made.
     Notebook 01.
     """
-    a, b = label_maps(labels_a, labels_b, names)
-    ids_a, a = _squeeze(a.ravel())
-    ids_b, b = _squeeze(b.ravel())
-    joint = a * len(ids_b) + b
-    if len(ids_a) * len(ids_b) <= _TABLE:
-        table = np.bincount(joint, minlength=len(ids_a) * len(ids_b))
+    a, b = (m.ravel() for m in label_maps(labels_a, labels_b, names))
+    ids_a, ids_b = None, None
+    if (int(a.max()) + 1) * (int(b.max()) + 1) > _TABLE:
+        ids_a, a = np.unique(a, return_inverse=True)
+        ids_b, b = np.unique(b, return_inverse=True)
+    A, B = int(a.max()) + 1, int(b.max()) + 1
+    joint = a.astype(np.int64) * B
+    joint += b.astype(np.int64, copy=False)
+    if A * B <= _TABLE:
+        table = np.bincount(joint, minlength=A * B)
         cells = np.flatnonzero(table)
         pixels = table[cells]
     else:
         cells, pixels = np.unique(joint, return_counts=True)
-    rows, cols = np.divmod(cells, len(ids_b))
-    return JointCounts(ids_a, ids_b, np.bincount(a), np.bincount(b), rows, cols, pixels)
+    rows, cols = np.divmod(cells, B)
+    ids_a, sizes_a, rows = _squeeze(rows, pixels, A, ids_a)
+    ids_b, sizes_b, cols = _squeeze(cols, pixels, B, ids_b)
+    return JointCounts(ids_a, ids_b, sizes_a, sizes_b, rows, cols, pixels)
 
 
-def _squeeze(labels):
-    """The ids that occur, and for each pixel the position of its id."""
-    top = int(labels.max())
-    if top > _TABLE:
-        return np.unique(labels, return_inverse=True)
-    present = np.zeros(top + 1, dtype=bool)
-    present[labels] = True
+def _squeeze(positions, pixels, count, ids):
+    """Ids that occur, their sizes, and positions among them."""
+    sizes = np.bincount(positions, pixels, count).astype(np.int64)      # sums in float64: exact to 2^53 pixels
+    if ids is not None:
+        return ids, sizes, positions                                    # np.unique has left no gap
+    present = sizes > 0
     ids = np.flatnonzero(present)
-    position = np.cumsum(present) - 1
-    return ids, position[labels]
+    return ids, sizes[ids], (np.cumsum(present) - 1)[positions]
