@@ -4,6 +4,7 @@ the blanks are filled.
 
 import ast
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,18 @@ SOLUTION = re.compile(r"### BEGIN SOLUTION *\n(.*?)[ \t]*### END SOLUTION", re.S
 CHECK = re.compile(r'^(?:assert )?(check\("\d\d\.\d+", \w+\))', re.M)
 
 
-def definitions(cell):
-    """Imports, constants in capitals, functions and classes of a cell, compiled; not what it computes or draws."""
+def define(cell, space):
+    """Run the imports, constants in capitals, functions and classes of a cell; not what it computes or draws.
+
+    What hangs on something that the notebook computed stays undefined; a check that needs it will say so.
+    """
     source = "\n".join(line for line in cell.source.splitlines() if not line.startswith(("%", "!")))
-    keep = [node for node in ast.parse(source).body
-            if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-            or isinstance(node, ast.Assign) and all(isinstance(t, ast.Name) and t.id.isupper() for t in node.targets)]
-    return compile(ast.Module(keep, []), f"cell {cell.id}", "exec")
+    for node in ast.parse(source).body:
+        names = node.targets if isinstance(node, ast.Assign) else [None]
+        constant = all(isinstance(name, ast.Name) and name.id.isupper() for name in names)
+        if constant or isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+            with suppress(NameError):
+                exec(compile(ast.Module([node], []), f"cell {cell.id}", "exec"), space)
 
 
 def verdicts(cells):
@@ -29,7 +35,7 @@ def verdicts(cells):
     space, said = {"__name__": "student"}, {}
     for cell in cells:
         if cell.cell_type == "code":
-            exec(definitions(cell), space)
+            define(cell, space)
             said |= {expression: eval(expression, space) for expression in CHECK.findall(cell.source)}
     return said
 
