@@ -5,9 +5,8 @@ import math
 import numpy as np
 import torch
 from scipy import ndimage
-from skimage.measure import label as connected
 
-from .instances import boxes_of, relabel
+from .instances import boxes_of, largest_parts, relabel
 from .sample import Sample
 from .shapes import smooth_noise
 
@@ -187,14 +186,7 @@ class Cells:
         labels = carve(np.where(nearest < 1, territory, 0).astype(np.int32), territory, self.gap, rng)
 
         # a wobbling outline or the carving can cut a tip off: keep the largest part, and no crumbs
-        parts = connected(labels, background=0, connectivity=1)
-        size = np.bincount(parts.ravel())
-        owner = np.zeros(len(size), dtype=np.int64)
-        owner[parts.ravel()] = labels.ravel()
-        order = np.argsort(size[1:], kind="stable") + 1
-        best = np.zeros(labels.max() + 1, dtype=np.int64)
-        best[owner[order]] = order  # the largest comes last and stays
-        labels[parts != best[labels]] = 0
+        labels = largest_parts(labels)
         size = np.bincount(labels.ravel())
         labels[size[labels] < 0.3 * math.pi * self.radius[0] ** 2] = 0
         return relabel(labels), np.clip(1 - nearest, 0, 1)

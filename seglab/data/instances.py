@@ -1,6 +1,7 @@
 """Label maps of objects: consecutive ids, and one box an object."""
 
 import numpy as np
+from skimage.measure import label as connected
 
 
 def relabel(labels):
@@ -47,3 +48,26 @@ def boxes_of(labels):
         np.minimum.at(low[:, axis], ids, place)
         np.maximum.at(high[:, axis], ids, place)
     return np.concatenate([low[1:], high[1:] + 1], axis=1).astype(np.float32)
+
+
+def largest_parts(labels):
+    """Keep of every object its largest connected part (neighbours up, down, left, right).
+
+    Parameters
+    ----------
+    labels : ndarray
+        (H, W) integers, 0 = background.
+
+    Returns
+    -------
+    ndarray
+        Same shape and dtype; the other parts are background.
+    """
+    parts = connected(labels, background=0, connectivity=1)
+    size = np.bincount(parts.ravel())
+    owner = np.zeros(len(size), dtype=np.int64)
+    owner[parts.ravel()] = labels.ravel()
+    ascending = np.argsort(size[1:], kind="stable") + 1
+    best = np.zeros(labels.max() + 1, dtype=np.int64)
+    best[owner[ascending]] = ascending  # the largest comes last and stays
+    return np.where(parts == best[labels], labels, 0).astype(labels.dtype)

@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 from torchvision.ops import masks_to_boxes
 
 from seglab.data import Sample, boxes_of, relabel
+from seglab.data.instances import largest_parts
 
 
 def fields(**changed):
@@ -89,3 +91,14 @@ def test_seventy_thousand_objects_and_bad_label_maps():
     for bad in (np.zeros((2, 2)), np.zeros((1, 2, 2), dtype=int), np.array([[-1]])):
         with pytest.raises(ValueError, match="labels"):
             relabel(bad)
+
+
+@settings(deadline=None, max_examples=50)
+@given(hnp.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)))
+def test_largest_parts_equal_scipy_object_by_object(labels):
+    kept = largest_parts(labels)
+    assert kept.dtype == labels.dtype and ((kept == labels) | (kept == 0)).all()
+    for label in set(np.unique(labels)) - {0}:
+        parts, number = ndimage.label(kept == label)
+        sizes = np.bincount(ndimage.label(labels == label)[0].ravel())[1:]
+        assert number == 1 and (parts > 0).sum() == sizes.max()
