@@ -63,9 +63,9 @@ class Check:
         else:
             a, b = a.astype(np.result_type(a, np.float64)), b.astype(np.result_type(b, np.float64))
             with np.errstate(invalid="ignore"):
-                difference = np.abs(a - b)
-            difference[(a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
-            difference[np.isnan(difference)] = np.inf
+                difference = np.asarray(np.abs(a - b))
+            difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, difference)
+            difference = np.where(np.isnan(difference), np.inf, difference)
         worst = np.unravel_index(np.argmax(difference), difference.shape)
         if difference[worst] > tolerance:
             wrong = int((difference > tolerance).sum())

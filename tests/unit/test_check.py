@@ -31,6 +31,9 @@ def test_equal_accepts_the_same_special_values_and_half_types():
     check.equal([float("nan"), float("inf")], [float("nan"), float("inf")])
     check.equal(torch.ones(2, dtype=torch.bfloat16), torch.ones(2))
     check.equal(np.array([0, 255], np.uint8), [0, 255])
+    check.equal(1.5, 1.4, tolerance=0.2)
+    with pytest.raises(AssertionError, match=r"worst at \(\): 1.5 here"):
+        check.equal(1.5, 1.4)
     with pytest.raises(TypeError, match="mine must be numbers"):
         check.equal(object(), 1)
 
