@@ -111,10 +111,12 @@ def _segments(panoptic, name, classes, stuffs, void):
     if unknown := set(np.unique(category).tolist()) - set(classes) - {void}:
         raise ValueError(f"{name} must hold class ids out of {list(classes)} or void={void}, got {sorted(unknown)}")
     instance = np.where(np.isin(category, list(stuffs)), 0, instance)
-    pairs, labels = np.unique(np.stack([category, instance], -1).reshape(-1, 2), axis=0, return_inverse=True)
-    kept = pairs[:, 0] != void
+    ids, instance = np.unique(instance.ravel(), return_inverse=True)       # small numbers: the product cannot overflow
+    segments, labels = np.unique(category.ravel() * len(ids) + instance, return_inverse=True)
+    segments //= len(ids)                                                   # now the class of each segment
+    kept = segments != void
     number = np.where(kept, np.cumsum(kept), 0)
-    return number[labels].reshape(category.shape), np.searchsorted(classes, pairs[kept, 0])
+    return number[labels].reshape(category.shape), np.searchsorted(classes, segments[kept])
 
 
 def _match(true, pred, count):
