@@ -93,33 +93,45 @@ def picture_beside(control):
     return output.locator(PICTURE).first
 
 
-def drag(page, slider, distance=60):
-    """Drag a slider towards its far end; True if the picture beside it is another one afterwards."""
-    slider.scroll_into_view_if_needed()
-    picture = picture_beside(slider)
-    before = settled(page, picture)
-    handle, track = slider.locator(".noUi-handle").first.bounding_box(), slider.locator(".noUi-target").bounding_box()
-    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    if x > track["x"] + track["width"] / 2:
-        distance = -distance
+def pull(page, slider, distance):
+    """Pull a slider's handle by some pixels; return where the handle was, in px on the page."""
+    box = slider.locator(".noUi-handle").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + distance, y, steps=6)
     page.mouse.up()
     page.wait_for_timeout(200)
-    return settled(page, picture) != before
+    return x
+
+
+def drag(page, slider, distance=60):
+    """Drag a slider towards its far end and back; True if the picture beside it was another one in between.
+
+    It comes back, so that every control of a panel is moved from the state that the reader first sees.
+    """
+    slider.scroll_into_view_if_needed()
+    picture = picture_beside(slider)
+    before, track = settled(page, picture), slider.locator(".noUi-target").bounding_box()
+    handle = slider.locator(".noUi-handle").first.bounding_box()
+    away = -1 if handle["x"] + handle["width"] / 2 > track["x"] + track["width"] / 2 else 1
+    start = pull(page, slider, away * distance)
+    moved = settled(page, picture)
+    handle = slider.locator(".noUi-handle").first.bounding_box()
+    pull(page, slider, start - handle["x"] - handle["width"] / 2)
+    return moved != before
 
 
 def choose(page, menu):
-    """Choose another entry of a drop-down menu; True if the picture beside it is another one afterwards."""
+    """Choose another entry of a drop-down menu, then the old one; True if the picture was another one in between."""
     menu.scroll_into_view_if_needed()
     picture = picture_beside(menu)
-    before = settled(page, picture)
-    entries = menu.locator("option").all_inner_texts()
-    chosen = menu.evaluate("m => m.selectedIndex")
-    menu.select_option(index=(chosen + 1) % len(entries))
+    before, chosen = settled(page, picture), menu.evaluate("m => m.selectedIndex")
+    menu.select_option(index=(chosen + 1) % menu.locator("option").count())
     page.wait_for_timeout(200)
-    return settled(page, picture) != before
+    moved = settled(page, picture)
+    menu.select_option(index=chosen)
+    return moved != before
 
 
 def move_every_control(page, cell):

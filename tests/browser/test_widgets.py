@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from driver import CHROMIUM, FLAGS, drag, move_every_control, run_all, serve
+from driver import CHROMIUM, FLAGS, drag, move_every_control, pull, run_all, serve
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from seglab.coursework import clean, read_notebook, write_notebook
@@ -98,6 +98,7 @@ def test_a_panel_that_works_and_panels_that_do_not(page, lab):
     assert move_every_control(page, good) == {"good": True, "colour": True}
     assert drag(page, slider("at the end")), "a slider at its right end is dragged to the left"
     assert not drag(page, slider("broken"))
+    pull(page, slider("broken"), 60)
     assert page.get_by_text("KeyError: 'no such layer'").is_visible(), "the panel says what went wrong"
     assert not drag(page, slider("deaf"))
 
