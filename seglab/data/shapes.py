@@ -163,7 +163,7 @@ class Shapes:
     Examples
     --------
     >>> Shapes(seed=0)[3]
-    Sample('shapes/0/3', 3 x 128 x 128 px, 4 objects)
+    Sample('shapes/0/3', 3 x 128 x 128 px, 5 objects)
     """
 
     keypoints = KEYPOINTS

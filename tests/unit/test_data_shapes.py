@@ -121,3 +121,13 @@ def test_index_beyond_the_end():
     for index in (-1, 10_000):
         with pytest.raises(IndexError):
             Shapes()[index]
+
+
+def test_docstring_examples_run():
+    import doctest
+
+    import seglab.data.cells
+    import seglab.data.shapes
+    for module in (seglab.data.shapes, seglab.data.cells):
+        result = doctest.testmod(module, extraglobs={"Shapes": Shapes})
+        assert result.attempted and not result.failed
