@@ -132,8 +132,8 @@ def distance_markers(mask, sigma: float = 1.5, h: float = 0.5) -> np.ndarray:
     Returns
     -------
     numpy.ndarray (H, W) of int32
-        0 = no marker, labels 1..N. Every 8-connected component of the mask holds at least one marker; an
-        empty mask gives N = 0.
+        0 = no marker, labels 1..N. Every 8-connected component of the mask holds at least one marker (flood
+        with ``connectivity=2`` to reach pixels that hang on by a corner); an empty mask gives N = 0.
 
     Raises
     ------

@@ -182,7 +182,8 @@ def test_graph_cut_of_coins_has_the_energy_of_pymaxflow():
 @pytest.mark.parametrize("n_segments", [1, 2, 7, 40, 150, 1000])
 def test_slic_before_connectivity_equals_scikit_image(n_segments):
     pictures = [(skimage.data.coffee()[:120, 60:220], 10.0, -1), (skimage.data.coins()[:120, :160], 0.1, None),
-                (skimage.data.immunohistochemistry()[:100, :131], 20.0, -1), (skimage.data.coins()[:9, :200], 0.1, None)]
+                (skimage.data.immunohistochemistry()[:100, :131], 20.0, -1),
+                (skimage.data.coins()[:9, :200], 0.1, None)]
     worst = 0.0
     for image, compactness, axis in pictures:
         given = dict(n_segments=n_segments, compactness=compactness, enforce_connectivity=False)
