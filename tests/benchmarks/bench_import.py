@@ -11,12 +11,23 @@ def seconds_of(code, repeats=5):
     return timed(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeats=repeats)[0]
 
 
+PARTS = "data, ops, models, losses, metrics, classic, train, viz, check, claims, widgets"
+
+
+def beyond_torch(code, name, at_most=None):
+    seconds_of(f"import torch; {code}", repeats=1)            # the first one reads from disk
+    torch, both = seconds_of("import torch"), seconds_of(f"import torch; {code}")
+    return dict(name=f"{name}, beyond import torch", rival="–", ours=max(both - torch, 0.0), theirs=None,
+                difference=0.0, tolerance=0.0, limit=None, at_most=at_most)
+
+
 def import_seglab():
-    seconds_of("import torch, seglab", repeats=1)             # the first one reads from disk
-    torch = seconds_of("import torch")
-    both = seconds_of("import torch, seglab")
-    return dict(name="import seglab, beyond import torch", rival="–", ours=max(both - torch, 0.0), theirs=None,
-                difference=0.0, tolerance=0.0, limit=None, at_most=0.3)
+    return beyond_torch("import seglab", "import seglab", at_most=0.3)
 
 
-ROWS = [import_seglab]
+def import_every_part():
+    """What a chapter needs at most; SciPy, scikit-image, Matplotlib and Lightning Fabric are most of it."""
+    return beyond_torch(f"from seglab import {PARTS}", "import of every part of seglab")
+
+
+ROWS = [import_seglab, import_every_part]
