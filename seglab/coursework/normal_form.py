@@ -91,7 +91,7 @@ def problems(path):
                 if output.output_type == "error":
                     found.append(f"cell {cell.id} stores an error: {output.ename}: {output.evalue}")
                 if output.get("name") == "stderr":
-                    found.append(f"cell {cell.id} stores a warning: {output.text.strip().splitlines()[-1]}")
+                    found.append(f"cell {cell.id} stores a warning: {output.text.strip().splitlines()[0]}")
                 texts += [output.get("text", "")]
                 texts += [text for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
         for path_found in MACHINE_PATH.findall("\n".join(texts)):

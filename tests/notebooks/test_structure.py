@@ -135,12 +135,14 @@ def faults(notebook, name):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_has_every_part(path):
-    assert faults(read_notebook(path), path.name) == []
+    found = faults(read_notebook(path), path.name)
+    assert not found, "\n".join(["", *found])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_is_fit_to_be_committed(path):
-    assert problems(path) == []
+    found = problems(path)
+    assert not found, "\n".join(["", *found])
 
 
 def test_readme_lists_every_notebook_with_its_minutes():
