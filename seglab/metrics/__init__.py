@@ -15,11 +15,12 @@ from seglab.metrics.overlap import dice, iou, pixel_accuracy, pixel_error
 from seglab.metrics.panoptic import PanopticQuality, panoptic_quality
 from seglab.metrics.rand_error import rand_error, rand_scores
 from seglab.metrics.variation_of_information import information_score, variation_of_information
-from seglab.metrics.warping_error import warp, warping_error
+from seglab.metrics.warping_error import simple_points, warp, warping_error
 
 __all__ = [
     "COCOEvaluator", "ConfusionMatrix", "PanopticQuality", "boundary_f1", "calibration_error", "dice",
     "hausdorff", "information_score", "iou", "joint_counts", "mask_iou", "mean_of_present",
     "merges_and_splits", "object_f1", "panoptic_quality", "pixel_accuracy", "pixel_error", "rand_error",
-    "rand_scores", "reliability_curve", "trimap_iou", "variation_of_information", "warp", "warping_error",
+    "rand_scores", "reliability_curve", "simple_points", "trimap_iou",
+    "variation_of_information", "warp", "warping_error",
 ]
