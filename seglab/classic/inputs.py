@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 
-def as_gray(image, name: str = "image") -> np.ndarray:
-    """A 2-D, non-empty, real, NaN-free picture as an array of its own dtype, shape ``(H, W)``.
+def as_gray(image, name: str = "image", infinity_allowed: bool = False) -> np.ndarray:
+    """A 2-D, non-empty, real, finite picture as an array of its own dtype, shape ``(H, W)``.
 
     Raises
     ------
     TypeError
         If the dtype is neither integer, floating point nor boolean.
     ValueError
-        If the picture is not 2-D, is empty or holds NaN.
+        If the picture is not 2-D, is empty or holds NaN, or infinity where that is not allowed.
     """
     image = np.asarray(image)
     _check_real(image, name)
     if image.ndim != 2:
         raise ValueError(f"{name}: expected a 2-D array (H, W), got shape {image.shape}")
-    _check_finite(image, name)
+    _check_finite(image, name, infinity_allowed)
     return image
 
 
@@ -41,8 +41,6 @@ def as_channels(image, name: str = "image") -> np.ndarray:
     if image.ndim not in (2, 3):
         raise ValueError(f"{name}: expected (H, W) or (H, W, C), got shape {image.shape}")
     _check_finite(image, name)
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise ValueError(f"{name}: expected finite values, got infinity")
     scale = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1.0
     image = image.astype(np.float64) / scale
     return image if image.ndim == 3 else image[..., None]
@@ -108,8 +106,10 @@ def _check_real(image: np.ndarray, name: str) -> None:
         raise TypeError(f"{name}: expected real numbers, got dtype {image.dtype}")
 
 
-def _check_finite(image: np.ndarray, name: str) -> None:
+def _check_finite(image: np.ndarray, name: str, infinity_allowed: bool = False) -> None:
     if image.size == 0:
         raise ValueError(f"{name}: expected at least one pixel, got shape {image.shape}")
     if np.issubdtype(image.dtype, np.floating) and np.isnan(image).any():
         raise ValueError(f"{name}: expected numbers, got NaN in {int(np.isnan(image).sum())} places")
+    if not infinity_allowed and np.isinf(image).any():
+        raise ValueError(f"{name}: expected finite values, got infinity")

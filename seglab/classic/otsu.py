@@ -78,8 +78,6 @@ def _as_threshold_input(image) -> np.ndarray:
     image = as_gray(image)
     if image.dtype == bool:
         raise TypeError("image: expected grey values, got a boolean mask, which needs no threshold")
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise ValueError("image: expected finite values, got infinity")
     return image
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.color import rgb2lab
 
-from seglab.classic.inputs import as_channels, check_positive
+from seglab.classic.inputs import as_channels, as_labels, check_positive
 
 
 def slic(image, n_segments: int = 100, compactness: float = 10.0, max_num_iter: int = 10,
@@ -131,12 +131,20 @@ def connect_segments(labels, min_size: float) -> np.ndarray:
     numpy.ndarray (H, W) of int32
         Labels 1..N, each one 4-connected piece. The first piece in reading order stays whatever its size.
 
+    Raises
+    ------
+    TypeError
+        If `labels` is not integer.
+    ValueError
+        If it is not 2-D.
+
     References
     ----------
     Achanta et al., PAMI 2012, section 3.1 (post-processing).
     """
     labels = np.asarray(labels)
-    pieces = _components(labels)
+    labels = as_labels(labels, labels.shape[:2], "labels")
+    pieces = _components(np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + 1)
     sizes = np.bincount(pieces.ravel())
     first = np.unique(pieces, return_index=True)[1]
     width = labels.shape[1]

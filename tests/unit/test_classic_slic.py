@@ -56,6 +56,15 @@ def test_fragments_join_the_piece_before_them():
     assert classic.connect_segments(labels, min_size=0).max() == 4
 
 
+def test_any_integer_labels_can_be_connected():
+    labels = np.array([[0, 0, -5], [70_000, 0, -5]])
+    assert classic.connect_segments(labels, 0).tolist() == [[1, 1, 2], [3, 1, 2]]
+    with pytest.raises(TypeError, match="labels"):
+        classic.connect_segments(labels / 2, 0)
+    with pytest.raises(ValueError, match="labels"):
+        classic.connect_segments(labels[None], 0)
+
+
 @pytest.mark.parametrize("argument", [{"n_segments": 0}, {"n_segments": 101}, {"compactness": 0}, {"max_num_iter": 0}])
 def test_bad_numbers_are_named(argument):
     with pytest.raises(ValueError, match=next(iter(argument))):

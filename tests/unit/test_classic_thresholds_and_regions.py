@@ -99,6 +99,17 @@ def test_nan_is_refused_by_name(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_infinity_is_refused_by_name_and_a_wall_only_in_a_relief(name):
+    image = np.zeros((6, 6))
+    image[0, 0] = np.inf
+    if name == "watershed":
+        assert METHODS[name](image).all()
+    else:
+        with pytest.raises(ValueError, match="image.*infinity"):
+            METHODS[name](image)
+
+
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 6, 6), (0, 6)])
 def test_a_picture_of_another_shape_is_refused_by_name(name, shape):
     with pytest.raises(ValueError, match="image"):
