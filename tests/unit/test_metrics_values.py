@@ -162,6 +162,13 @@ def test_label_maps_of_nothing():
     assert pq[:3] == (1.0, 1.0, 1.0) and np.isnan(pq.pq_per_class).all()
 
 
+def test_object_f1_by_hand():
+    """On the toy: IoU 3/5 and exactly 2/4, which is not above 1/2."""
+    assert object_f1(TRUE, PRED) == (0.5, 0.5, 0.5, 1, 1, 1)
+    assert object_f1(TRUE, PRED, iou=0.49).f1 == 1.0 and object_f1(TRUE, PRED, iou=0.6).f1 == 0.0
+    np.testing.assert_array_equal(mask_iou(TRUE, PRED), [[0.6, 0], [0, 0.5]])
+
+
 def test_merges_and_splits_by_hand():
     true = np.array([[1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 4, 4, 4, 4]])
     assert merges_and_splits(true, np.array([[7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 1, 1, 1, 1]])) == (2, 0)    # 3 in one
