@@ -43,7 +43,8 @@ def threshold_otsu(image, nbins: int = 256):
 
     Examples
     --------
-    >>> threshold_otsu(np.array([[1, 1, 9], [1, 9, 9]]))
+    >>> import numpy as np
+    >>> int(threshold_otsu(np.array([[1, 1, 9], [1, 9, 9]])))
     1
     """
     values, counts = _histogram(_as_threshold_input(image), nbins)
