@@ -1,5 +1,7 @@
 """Notebook files: normal form, execution, student copies, the reader's copies, and what nbgrader makes of them."""
 
+import base64
+import io
 import json
 import os
 import stat
@@ -8,8 +10,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from seglab.coursework import (
     claims_table,
@@ -401,3 +405,19 @@ def test_command_line(course, tmp_path, capsys):
     assert main(["student", path, "--to", str(course)]) == 2
     assert "would overwrite the solutions" in capsys.readouterr().err
     assert main(["check", str(tmp_path / "no.ipynb")]) == 2 and "error: no notebook at" in capsys.readouterr().err
+
+
+def test_pictures_are_stored_with_a_palette_once():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (60, 80), dtype=np.uint8)
+    rgba = np.dstack([grey, grey, grey // 2, np.full_like(grey, 255)])
+    buffer = io.BytesIO()
+    Image.fromarray(rgba).save(buffer, "png")
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    output = new_output("display_data", {"image/png": encoded, "text/plain": "<Figure>"})
+    once = clean(new_notebook(cells=[new_code_cell("1", outputs=[output], execution_count=1)]))
+    stored = once.cells[0].outputs[0].data["image/png"]
+    picture = Image.open(io.BytesIO(base64.b64decode(stored)))
+    assert picture.mode == "P" and len(stored) < len(encoded) / 2
+    assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - rgba[..., :3]).mean() < 12
+    assert clean(once) == once
