@@ -2,32 +2,17 @@
 the blanks are filled.
 """
 
-import ast
 import re
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from definitions import define
 
 from seglab.coursework import read_notebook, student_copy
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 SOLUTION = re.compile(r"### BEGIN SOLUTION *\n(.*?)[ \t]*### END SOLUTION", re.S)
 CHECK = re.compile(r'^(?:assert )?(check\("\d\d\.\d+", \w+\))', re.M)
-
-
-def define(cell, space):
-    """Run the imports, constants in capitals, functions and classes of a cell; not what it computes or draws.
-
-    What hangs on something that the notebook computed stays undefined; a check that needs it will say so.
-    """
-    source = "\n".join(line for line in cell.source.splitlines() if not line.startswith(("%", "!")))
-    for node in ast.parse(source).body:
-        names = node.targets if isinstance(node, ast.Assign) else [None]
-        constant = all(isinstance(name, ast.Name) and name.id.isupper() for name in names)
-        if constant or isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
-            with suppress(NameError):
-                exec(compile(ast.Module([node], []), f"cell {cell.id}", "exec"), space)
 
 
 def verdicts(cells):
