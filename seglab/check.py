@@ -28,7 +28,10 @@ def _array(value: Any, name: str) -> np.ndarray:
 
 
 def _bound(tolerance: float) -> str:
-    return "exactly" if tolerance == 0 else f"within {tolerance:.0e}"
+    if tolerance == 0:
+        return "exactly"
+    short = f"{tolerance:.0e}"
+    return f"within {short if float(short) == tolerance else f'{tolerance:g}'}"
 
 
 class Check:

@@ -27,11 +27,14 @@ def test_equal_sees_every_kind_of_difference(mine, reference):
         check.equal(mine, reference, tolerance=1e-6)
 
 
-def test_equal_accepts_the_same_special_values_and_half_types():
+def test_equal_accepts_the_same_special_values_and_half_types(capsys):
     check.equal([float("nan"), float("inf")], [float("nan"), float("inf")])
     check.equal(torch.ones(2, dtype=torch.bfloat16), torch.ones(2))
     check.equal(np.array([0, 255], np.uint8), [0, 255])
     check.equal(1.5, 1.4, tolerance=0.2)
+    assert "within" not in capsys.readouterr().out.splitlines()[0]
+    check.equal(1.0, 1.0, "one", tolerance=0.015)
+    assert capsys.readouterr().out.endswith("within 0.015\n")
     with pytest.raises(AssertionError, match=r"worst at \(\): 1.5 here"):
         check.equal(1.5, 1.4)
     with pytest.raises(TypeError, match="mine must be numbers"):
