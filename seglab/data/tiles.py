@@ -55,8 +55,8 @@ def predict_tiled(model, image, tile=572, margin=92, multiple=16, batch_size=4):
     Raises
     ------
     TypeError, ValueError
-        For a wrong image, a tile that its margins eat up, an output tile smaller than `multiple`,
-        or a model that returns another size than the two above.
+        For a wrong image (NaN would quietly come out as class 0), a tile that its margins eat up, an output tile
+        smaller than `multiple`, or a model that returns another size than the two above.
 
     Notes
     -----
@@ -75,6 +75,9 @@ def predict_tiled(model, image, tile=572, margin=92, multiple=16, batch_size=4):
     if image.ndim not in (3, 4) or 0 in image.shape or not image.is_floating_point():
         raise ValueError("image: expected a non-empty floating (C, H, W) or (N, C, H, W), "
                          f"got {image.dtype} {tuple(image.shape)}")
+    bad = int((~torch.isfinite(image)).sum())
+    if bad:
+        raise ValueError(f"image: expected finite grey values, got {bad} that are NaN or infinite")
     tile = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if margin < 0 or multiple < 1 or batch_size < 1:
         raise ValueError("margin, multiple, batch_size: expected >= 0, >= 1, >= 1, "
