@@ -62,6 +62,14 @@ def test_each_damage_is_what_its_name_says():
     assert (thick == np.where(ndimage.binary_erosion(labels > 0, np.ones((3, 3))), labels, 0)).all()
 
 
+@pytest.mark.parametrize("gap, pairs", [(1, [(1, 2)]), (2, [(1, 2)]), (3, [])])
+def test_pairs_are_close_up_to_two_pixels_between_them(gap, pairs):
+    labels = np.zeros((6, 14), int)
+    labels[1:5, 1:5] = 1
+    labels[1:5, 5 + gap:9 + gap] = 2
+    assert close_pairs(labels) == pairs
+
+
 def test_what_a_metric_cannot_see():
     labels, classes = discs()
     seen = {kind: errors(labels, classes, *damage(labels, classes, kind, 1)) for kind in DAMAGES}
