@@ -88,7 +88,7 @@ def damage(labels, classes, kind, amount):
 
 
 def close_pairs(labels):
-    """Pairs (a, b) of ids with less than 3 px between them, a < b, each object in one pair at most."""
+    """Pairs (a, b) of ids with at most 1 px between them, a < b, each object in one pair at most."""
     pairs, used = [], set()
     for a in np.unique(labels[labels > 0]):
         near = labels[ndimage.binary_dilation(labels == a, SQUARE, iterations=2)]
