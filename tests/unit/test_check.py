@@ -96,13 +96,15 @@ def test_claim_prints_and_records_and_fails(capsys, tmp_path, monkeypatch):
     assert "✔ claim 99.1: b is larger  (4 seeds" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="✘ claim 99.1: b is smaller"):
         claim("99.1", "b is smaller", runs, lambda r: r["b"] - r["a"], at_most=0)
+    with pytest.raises(AssertionError, match="expected >= 1"):
+        claim("99.1", "a is larger", runs, lambda r: r["a"] - r["b"], at_least=1)
     with pytest.raises(AssertionError, match="not finite"):
         claim("99.1", "nan", runs, lambda r: r["a"] * np.nan, at_least=0)
     with pytest.raises(ValueError, match="at_least or at_most"):
         claim("99.1", "x", runs, lambda r: r["a"])
     with pytest.raises(ValueError, match="one value a seed"):
         claim("99.1", "x", runs, lambda r: r["a"].mean(), at_least=0)
-    assert len((tmp_path / "claims.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "claims.jsonl").read_text().splitlines()) == 3
 
 
 def test_interval_is_student_t():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from seglab.train import fit, load_weights, save_weights
+from seglab.train import fit, load_weights, save_weights, step_seed
 
 
 def make_model():
@@ -160,3 +160,29 @@ def test_the_schedule_scales_the_learning_rate_and_survives_a_resume(tmp_path):
     _, whole = run(4, **arguments)
     assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
     assert whole.loss != run(4, lr=0.1, optimizer=Watched)[1].loss
+
+
+def test_every_step_has_a_batch_of_its_own_also_after_a_resume(tmp_path):
+    drawn = []
+
+    def watched(generator):
+        drawn.append(generator.initial_seed())
+        return batch(generator)
+
+    for steps in (3, 7):
+        fit(make_model(), watched, loss, steps=steps, seed=4, checkpoint=tmp_path / "run.safetensors")
+    assert drawn == [step_seed(4, step) for step in range(7)] and len(set(drawn)) == 7
+
+
+def test_a_crash_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.safetensors"
+    run(3, checkpoint=path)
+    before = path.read_bytes()
+
+    def crash(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("seglab.train.os.replace", crash)
+    with pytest.raises(OSError, match="no space"):
+        run(6, checkpoint=path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
