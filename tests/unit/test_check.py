@@ -96,8 +96,8 @@ def test_claim_prints_and_records_and_fails(capsys, tmp_path, monkeypatch):
     assert "✔ claim 99.1: b is larger  (4 seeds" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="✘ claim 99.1: b is smaller"):
         claim("99.1", "b is smaller", runs, lambda r: r["b"] - r["a"], at_most=0)
-    with pytest.raises(AssertionError, match="expected >= 1"):
-        claim("99.1", "a is larger", runs, lambda r: r["a"] - r["b"], at_least=1)
+    with pytest.raises(AssertionError, match="expected >= 3"):
+        claim("99.1", "b is much larger", runs, lambda r: r["b"] - r["a"], at_least=3)
     with pytest.raises(AssertionError, match="not finite"):
         claim("99.1", "nan", runs, lambda r: r["a"] * np.nan, at_least=0)
     with pytest.raises(ValueError, match="at_least or at_most"):
