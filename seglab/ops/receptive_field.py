@@ -100,7 +100,7 @@ def receptive_field(model, input_shape, outputs=32):
 
 
 def receptive_field_formula(layers):
-    """Receptive field of a chain of layers by the recurrences r += (k - 1) d j, j *= s.
+    """Receptive field of a chain of layers by the recurrences `r += (k - 1) d j`, `j *= s`.
 
     Parameters
     ----------
