@@ -1,0 +1,193 @@
+"""ResNet as a backbone: four feature maps, dilation instead of stride where a dense model asks for it.
+
+He et al., "Deep Residual Learning for Image Recognition", 2016, Table 1 and Fig. 5. Parameter names are those of
+torchvision's ResNet without its classifier (``fc``), so that its ImageNet files load.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch normalisation whose statistics and affine part are constants, as detectors use it.
+
+    Detection trains with one or two pictures a device, too few for batch statistics (Mask R-CNN, section 3.1: "we
+    use the frozen BN").
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels C of the input ``(N, C, H, W)``.
+    eps : float
+        Added to the variance. torchvision's published COCO_V1 detectors were trained with 0.0.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        state_dict.pop(prefix + "num_batches_tracked", None)   # BatchNorm2d files have it, a constant has no use for it
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return x * scale[:, None, None] + shift[:, None, None]
+
+    def extra_repr(self) -> str:
+        """Channels and eps, shown by print(model)."""
+        return f"{len(self.weight)}, eps={self.eps}"
+
+
+def conv3x3(channels_in: int, channels_out: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """3x3 convolution without bias that keeps the size at stride 1: the padding is the dilation."""
+    return nn.Conv2d(channels_in, channels_out, 3, stride, dilation, dilation, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34). (N, Cin, H, W) -> (N, C, H/stride, W/stride)."""
+
+    expansion = 1
+
+    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, norm: Callable, shortcut):
+        super().__init__()
+        self.conv1 = conv3x3(channels_in, channels, stride, dilation)
+        self.bn1 = norm(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = conv3x3(channels, channels, 1, dilation)
+        self.bn2 = norm(channels)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """ReLU(F(x) + shortcut(x))."""
+        residual = self.relu(self.bn1(self.conv1(x)))
+        residual = self.bn2(self.conv2(residual))
+        return self.relu(residual + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """1x1 down to ``channels``, 3x3, 1x1 up to ``4 * channels`` (ResNet-50 and deeper).
+
+    The stride sits on the 3x3 convolution (torchvision's "v1.5"), not on the first 1x1 as in the paper.
+    """
+
+    expansion = 4
+
+    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, norm: Callable, shortcut):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
+        self.bn1 = norm(channels)
+        self.conv2 = conv3x3(channels, channels, stride, dilation)
+        self.bn2 = norm(channels)
+        self.conv3 = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.bn3 = norm(4 * channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """ReLU(F(x) + shortcut(x))."""
+        residual = self.relu(self.bn1(self.conv1(x)))
+        residual = self.relu(self.bn2(self.conv2(residual)))
+        residual = self.bn3(self.conv3(residual))
+        return self.relu(residual + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    """The convolutional part of ResNet, returning the maps C2..C5.
+
+    Parameters
+    ----------
+    block : type
+        ``BasicBlock`` or ``Bottleneck``.
+    layers : sequence of 4 ints
+        Blocks a stage: (2, 2, 2, 2) for ResNet-18, (3, 4, 6, 3) for ResNet-50.
+    width : int
+        Channels of the stem; stage i has ``width * 2**i * block.expansion`` channels out.
+    in_channels : int
+        Channels of the pictures.
+    output_stride : int
+        Input size over size of C5: 32, or 16 or 8, where dilation 2 (and 4) takes the place of the last stride (and
+        the one before). The parameters are the same for all three. As in torchvision, the first block of a dilated
+        stage keeps the dilation of the stage before; segmentation_models_pytorch dilates the whole stage.
+    norm : callable
+        ``norm(channels) -> module``: ``nn.BatchNorm2d``, ``FrozenBatchNorm2d``, a group norm.
+
+    Raises
+    ------
+    ValueError
+        For ``layers`` that are not four positive counts or an ``output_stride`` other than 8, 16, 32.
+    """
+
+    def __init__(self, block: type, layers: Sequence[int], width: int = 64, in_channels: int = 3,
+                 output_stride: int = 32, norm: Callable[[int], nn.Module] = nn.BatchNorm2d):
+        super().__init__()
+        if len(layers) != 4 or min(layers) < 1:
+            raise ValueError(f"layers must be four counts >= 1, got {tuple(layers)}")
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
+        self.in_channels = in_channels
+        self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
+        self.bn1 = norm(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        channels, stride_so_far, dilation = width, 4, 1
+        for stage, count in enumerate(layers):
+            stride, first_dilation = (1 if stage == 0 else 2), dilation
+            if stride_so_far * stride > output_stride:
+                stride, dilation = 1, dilation * 2
+            stride_so_far *= stride
+            blocks = []
+            for k in range(count):
+                out = width * 2 ** stage * block.expansion
+                shortcut = None
+                if k == 0 and (stride != 1 or channels != out):
+                    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
+                blocks.append(block(channels, width * 2 ** stage, stride if k == 0 else 1,
+                                    first_dilation if k == 0 else dilation, norm, shortcut))
+                channels = out
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.channels = tuple(width * 2 ** stage * block.expansion for stage in range(4))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of the four stages.
+
+        Parameters
+        ----------
+        images : Tensor (N, in_channels, H, W), float
+            Normalised pictures of any size.
+
+        Returns
+        -------
+        list of 4 Tensors
+            C2, C3, C4, C5 with ``channels`` channels; each side is ceil(side / stride) at stride 4, 8, 16, 32 (or
+            held at ``output_stride``).
+        """
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(f"images must be (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        maps = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+def resnet18(**options) -> ResNet:
+    """ResNet-18: channels 64, 128, 256, 512. ``options`` as for ``ResNet``."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), **options)
+
+
+def resnet50(**options) -> ResNet:
+    """ResNet-50: channels 256, 512, 1024, 2048. ``options`` as for ``ResNet``."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), **options)
