@@ -28,7 +28,7 @@ def valid_tap_share(height: int, width: int, rate: int, kernel_size: int = 3) ->
     -------
     float
         1/9 for a 3x3 kernel once ``rate`` reaches the larger side: only the central tap is left, and the layer is a
-        1x1 convolution with eight idle weights. 0.77, 0.57, 0.41, 0.27 for rates 6, 12, 18, 24 on 33 x 33 px.
+        1x1 convolution with eight idle weights. 0.77, 0.57, 0.40, 0.27 for rates 6, 12, 18, 24 on 33 x 33 px.
 
     Raises
     ------
