@@ -7,8 +7,9 @@ import torch
 from PIL import Image, ImageSequence
 from skimage.measure import label as connected
 
-from .folder import dataset_root, missing
+from .folder import missing
 from .instances import boxes_of, relabel
+from .picture_set import PictureSet, listed, read_ids, read_picture
 from .sample import IGNORE, Sample
 
 CAMVID_VOID = 11
@@ -18,67 +19,7 @@ VOC_CLASSES = (
     "tv monitor")
 
 
-def read_picture(path, mode):
-    """Read a picture of any kind as "RGB" (3, H, W) or grey "L" (1, H, W), float32 in 0..1.
-
-    Parameters
-    ----------
-    path : path
-        Palette, RGBA, CMYK and grey files are converted; 16-bit grey is divided by its own maximum.
-    mode : {"RGB", "L"}
-
-    Returns
-    -------
-    Tensor
-    """
-    with Image.open(path) as picture:
-        if picture.mode.startswith("I") or picture.mode == "F":  # Pillow's own conversion clips at 255
-            grey = np.array(picture, dtype=np.float32)
-            grey /= max(grey.max(), 1)
-            image = np.repeat(grey[..., None], len(mode), axis=2)
-        else:
-            image = np.array(picture.convert(mode), dtype=np.float32).reshape(*picture.size[::-1], -1) / 255
-    return torch.from_numpy(image.transpose(2, 0, 1).copy())
-
-
-def read_ids(path):
-    """Read a label picture as it is stored: (H, W) int64; a palette gives its indices, not its colours."""
-    with Image.open(path) as picture:
-        return np.array(picture).astype(np.int64)
-
-
-def _listed(folder, pattern="*"):
-    """Files of a folder in name order (2 before 10), without the `._` files that macOS puts in archives."""
-    paths = [path for path in Path(folder).glob(pattern) if path.is_file() and not path.name.startswith(".")]
-    return sorted(paths, key=lambda path: (len(path.stem) if path.stem.isdigit() else 0, path.stem))
-
-
-class _Set:
-    """What all sets share: a root with the right files, a length, an order."""
-
-    name = ""
-    classes = ("background", "object")
-
-    def __init__(self, root=None):
-        self.root = dataset_root(self.name) if root is None else Path(root)
-        self.items = self._find()
-        if not self.items:
-            raise missing(self.name, self.root, "no picture was found")
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        return self._read(self.items[index])  # an index beyond the end raises IndexError and ends a loop
-
-    def _pair(self, picture, target):
-        for path in (picture, target):
-            if not path.exists():
-                raise missing(self.name, self.root, f"{path.relative_to(self.root)} is missing")
-        return picture, target
-
-
-def _cells(image, labels, name):
+def objects_of_one_class(image, labels, name):
     """Sample of a picture whose every object is of class 1."""
     if tuple(image.shape[-2:]) != labels.shape:
         raise ValueError(f"{name}: picture of {tuple(image.shape[-2:])} px, labels of {labels.shape} px")
@@ -88,7 +29,7 @@ def _cells(image, labels, name):
                   classes=torch.ones(int(labels.max()), dtype=torch.int64))
 
 
-class DSB2018(_Set):
+class DSB2018(PictureSet):
     """2018 Data Science Bowl, stage 1: nuclei in fluorescence and stained tissue.
 
     Parameters
@@ -110,20 +51,20 @@ class DSB2018(_Set):
 
     def _read(self, folder):
         picture = folder / "images" / f"{folder.name}.png"
-        self._pair(picture, folder / "masks")
+        self.pair(picture, folder / "masks")
         image = read_picture(picture, "RGB")
         labels = np.zeros(image.shape[-2:], dtype=np.int64)
-        for number, mask in enumerate(_listed(folder / "masks", "*.png"), start=1):
+        for number, mask in enumerate(listed(folder / "masks", "*.png"), start=1):
             inside = read_ids(mask) > 0
             inside = inside if inside.ndim == 2 else inside[..., 0]
             if inside.shape != labels.shape:
                 raise ValueError(f"{mask.relative_to(self.root)}: mask of {inside.shape} px, "
                                  f"picture of {labels.shape} px")
             labels[inside] = number
-        return _cells(image, labels, f"dsb2018/{folder.name}")
+        return objects_of_one_class(image, labels, f"dsb2018/{folder.name}")
 
 
-class BBBC039(_Set):
+class BBBC039(PictureSet):
     """BBBC039: U2OS nuclei in fluorescence, 16 bit.
 
     Parameters
@@ -152,17 +93,17 @@ class BBBC039(_Set):
         if not names.is_file():
             raise missing(self.name, self.root, f"metadata/{self.split}.txt is missing")
         stems = [Path(line.strip()).stem for line in names.read_text().splitlines() if line.strip()]
-        return [self._pair(self.root / "images" / f"{stem}.tif", self.root / "masks" / f"{stem}.png")
+        return [self.pair(self.root / "images" / f"{stem}.tif", self.root / "masks" / f"{stem}.png")
                 for stem in stems if not stem.startswith(".")]
 
     def _read(self, item):
         picture, target = item
         mask = read_ids(target)
         labels = connected(mask if mask.ndim == 2 else mask[..., 0], background=0)
-        return _cells(read_picture(picture, "L"), labels, f"bbbc039/{picture.stem}")
+        return objects_of_one_class(read_picture(picture, "L"), labels, f"bbbc039/{picture.stem}")
 
 
-class ISBI2012(_Set):
+class ISBI2012(PictureSet):
     """ISBI 2012: neurons in electron microscopy, membranes between them.
 
     Parameters
@@ -183,14 +124,14 @@ class ISBI2012(_Set):
     def _find(self):
         volume, labels = self.root / "train-volume.tif", self.root / "train-labels.tif"
         if volume.exists() or labels.exists():
-            self._pair(volume, labels)
+            self.pair(volume, labels)
             self._pages = [self._stack(path) for path in (volume, labels)]
             if len(self._pages[0]) != len(self._pages[1]):
                 raise missing(self.name, self.root,
                               f"{len(self._pages[0])} pictures, {len(self._pages[1])} labels")
             return list(range(len(self._pages[0])))
-        return [self._pair(path, self.root / "train" / "label" / path.name)
-                for path in _listed(self.root / "train" / "image", "*.png")]
+        return [self.pair(path, self.root / "train" / "label" / path.name)
+                for path in listed(self.root / "train" / "image", "*.png")]
 
     @staticmethod
     def _stack(path):
@@ -203,10 +144,10 @@ class ISBI2012(_Set):
             image = torch.from_numpy(grey.astype(np.float32) / 255)[None]
         else:
             image, label, stem = read_picture(item[0], "L"), read_ids(item[1]), item[0].stem
-        return _cells(image, connected(label > 127, connectivity=1), f"isbi2012/{stem}")
+        return objects_of_one_class(image, connected(label > 127, connectivity=1), f"isbi2012/{stem}")
 
 
-class CamVid(_Set):
+class CamVid(PictureSet):
     """CamVid: frames from a driving car, 11 classes.
 
     Parameters
@@ -231,8 +172,8 @@ class CamVid(_Set):
         super().__init__(root)
 
     def _find(self):
-        return [self._pair(path, self.root / f"{self.split}annot" / path.name)
-                for path in _listed(self.root / self.split, "*.png")]
+        return [self.pair(path, self.root / f"{self.split}annot" / path.name)
+                for path in listed(self.root / self.split, "*.png")]
 
     def _read(self, item):
         semantic = read_ids(item[1])
@@ -241,7 +182,7 @@ class CamVid(_Set):
                       name=f"camvid/{item[0].stem}")
 
 
-class OxfordPets(_Set):
+class OxfordPets(PictureSet):
     """Oxford-IIIT Pet: cats and dogs with a trimap, read through `torchvision.datasets.OxfordIIITPet`.
 
     Parameters
@@ -271,7 +212,7 @@ class OxfordPets(_Set):
             found = OxfordIIITPet(self.root.parent, split=self.split, target_types="segmentation")
         except (RuntimeError, FileNotFoundError) as error:
             raise missing(self.name, self.root, str(error).splitlines()[0].rstrip(".")) from error
-        return [self._pair(Path(picture), Path(trimap))
+        return [self.pair(Path(picture), Path(trimap))
                 for picture, trimap in zip(found._images, found._segs)]
 
     def _read(self, item):
@@ -281,7 +222,7 @@ class OxfordPets(_Set):
                       name=f"oxford-iiit-pet/{item[0].stem}")
 
 
-class VOC2012(_Set):
+class VOC2012(PictureSet):
     """PASCAL VOC 2012: 20 classes of objects, read through `torchvision.datasets.VOCSegmentation`.
 
     Parameters
@@ -310,11 +251,11 @@ class VOC2012(_Set):
             found = VOCSegmentation(self.root.parent, year="2012", image_set=self.split)
         except (RuntimeError, FileNotFoundError) as error:
             raise missing(self.name, self.root, str(error).splitlines()[0].rstrip(".")) from error
-        return [self._pair(Path(picture), Path(mask)) for picture, mask in zip(found.images, found.masks)]
+        return [self.pair(Path(picture), Path(mask)) for picture, mask in zip(found.images, found.masks)]
 
     def _read(self, item):
         semantic = read_ids(item[1])
-        objects = read_ids(self._pair(item[0], item[1].parents[1] / "SegmentationObject" / item[1].name)[1])
+        objects = read_ids(self.pair(item[0], item[1].parents[1] / "SegmentationObject" / item[1].name)[1])
         labels = relabel(np.where(objects == IGNORE, 0, objects))
         first = np.unique(labels, return_index=True)[1][-labels.max():] if labels.max() else []
         return Sample(image=read_picture(item[0], "RGB"), semantic=torch.from_numpy(semantic),

@@ -13,12 +13,15 @@ from torchvision.datasets import OxfordIIITPet, VOCSegmentation
 
 from seglab.data import (
     BBBC039,
+    COCO,
     DSB2018,
     ISBI2012,
     VOC2012,
     CamVid,
+    Cityscapes,
     DataUnavailable,
     OxfordPets,
+    PennFudan,
     Sample,
     dataset_root,
 )
@@ -245,7 +248,7 @@ def test_index_beyond_the_end(base):
 
 
 REAL = {"dsb2018": DSB2018, "isbi2012": ISBI2012, "camvid": CamVid, "oxford-iiit-pet": OxfordPets,
-        "bbbc039": BBBC039, "voc2012": VOC2012}
+        "bbbc039": BBBC039, "voc2012": VOC2012, "coco": COCO, "penn-fudan": PennFudan, "cityscapes": Cityscapes}
 
 
 @pytest.mark.parametrize("name", REAL)
