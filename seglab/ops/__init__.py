@@ -5,8 +5,16 @@ from seglab.ops.weight_map import unet_weight_map
 
 __all__ = [
     "ReceptiveField",
+    "batch_to_space",
+    "crf_energy",
+    "dense_crf",
+    "dilated_conv2d",
+    "dilated_conv2d_by_phases",
+    "path_counts",
     "receptive_field",
     "receptive_field_formula",
     "separate_touching",
+    "space_to_batch",
+    "stuff_kernel",
     "unet_weight_map",
 ]
