@@ -130,11 +130,11 @@ class ASPP(nn.Module):
         return self.project(torch.cat([branch(features) for branch in self.convs], dim=1))
 
 
-def check_rates(rates: Sequence[int]) -> tuple[int, ...]:
-    """The rates as a tuple; ValueError unless there is at least one and all are integers >= 1."""
+def check_rates(rates: Sequence[int], name: str = "rates") -> tuple[int, ...]:
+    """The rates as a tuple; ValueError, which names the argument, unless they are integers >= 1, at least one."""
     rates = tuple(rates)
     if not rates or any(isinstance(r, bool) or not isinstance(r, Integral) or r < 1 for r in rates):
-        raise ValueError(f"rates must be integers >= 1, at least one, got {rates!r}")
+        raise ValueError(f"{name} must be integers >= 1, at least one, got {rates!r}")
     return rates
 
 

@@ -73,7 +73,7 @@ def set_multi_grid(stage: nn.Sequential, units: Sequence[int], rate: int) -> Non
     ValueError
         If there is not one unit >= 1 a block.
     """
-    units = check_rates(units)
+    units = check_rates(units, "multi_grid")
     if len(units) != len(stage):
         raise ValueError(f"multi_grid must have one unit for each of the {len(stage)} blocks, got {units}")
     for block, unit in zip(stage, units, strict=True):

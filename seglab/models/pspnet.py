@@ -35,7 +35,7 @@ class PyramidPooling(nn.Module):
 
     def __init__(self, in_channels: int, bins: Sequence[int] = (1, 2, 3, 6), pool: str = "average"):
         super().__init__()
-        bins = check_rates(bins) if len(bins) else ()
+        bins = check_rates(bins, "bins") if len(bins) else ()
         if pool not in POOLS:
             raise ValueError(f"pool must be one of {tuple(POOLS)}, got {pool!r}")
         self.bins, self.channels = bins, in_channels // max(len(bins), 1)
