@@ -68,7 +68,7 @@ class DeepLabV3Plus(nn.Module):
     (``segmentation_models_pytorch``: True); a dilated stage's first block keeps the rate before it (there: the whole
     stage is dilated); batch norm and ReLU inside a separable convolution (there: none); two 3x3 convolutions after the
     concatenation (there: one before and one after); rates 6, 12, 18 at stride 16 (there: 12, 24, 36). With these
-    five changed, its weights load by position and give its logits; see tests/parity/test_deeplabv3plus.py.
+    five changed, its weights load by position and give its logits; see tests/parity/test_deeplabv3plus_reference.py.
 
     Training works at batch 1: the image-level branch then normalises by its running statistics, see
     :class:`~seglab.models.pooled_norm.PooledBatchNorm2d`.
