@@ -4,7 +4,7 @@ from torch import Tensor
 
 from seglab.ops.boxes import _iou, _wide, checked_boxes
 
-BLOCK = 256
+BLOCK = 128
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -31,7 +31,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     Notes
     -----
     The same boxes as the greedy loop. In order of the scores, ``keep`` is the only solution of "a box is kept if no
-    kept better one overlaps it", so iterating that rule on the matrix of overlaps ends there. Blocks of 256 are solved
+    kept better one overlaps it", so iterating that rule on the matrix of overlaps ends there. Blocks of 128 are solved
     one after another, and what a solved block suppresses is never looked at again. The threshold is compared as the
     float64 it is, as torchvision's CPU kernel does.
 
