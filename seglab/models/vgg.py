@@ -1,0 +1,115 @@
+"""VGG-16 as a backbone: thirteen convolutions, and pooling that stops shrinking where a dense model asks for it.
+
+Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015, table 1, column D.
+Parameter names are those of torchvision's ``vgg16`` without its classifier, so that its ImageNet files load. Used in
+notebook 09.
+"""
+
+from numbers import Integral
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seglab.models.dense import check_images
+from seglab.models.unet import init_he
+
+BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))             # channels over width, convolutions
+
+
+class DensePool(nn.Module):
+    """2x2 max pooling of stride 1 whose taps lie ``dilation`` px apart. ``(N, C, H, W)`` -> the same size.
+
+    What pooling of stride 2 computes at every other pixel, computed at every pixel: the taps are the pixel itself and
+    those right of and below it. Beyond the picture there is nothing (-inf).
+    """
+
+    def __init__(self, dilation: int):
+        super().__init__()
+        self.dilation = dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maximum of each pixel and its three neighbours right and below."""
+        x = F.pad(x, (0, self.dilation, 0, self.dilation), value=float("-inf"))
+        return F.max_pool2d(x, 2, stride=1, dilation=self.dilation)
+
+    def extra_repr(self) -> str:
+        """Dilation, shown by print(model)."""
+        return f"dilation={self.dilation}"
+
+
+class VGG16(nn.Module):
+    """The convolutional part of VGG-16, returning the map after each pooling.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the first block; the five blocks have 1, 2, 4, 8 and 8 times as many.
+    in_channels : int
+        Channels of the pictures.
+    output_stride : int
+        Input size over size of the last map: 32 as published, or 16 or 8. The last pooling (and the one before) then
+        keeps the size, and what follows it is dilated by 2 (and 4): DeepLab v1 is 8. The parameters are the same for
+        all three, and the dense maps *contain* the sparse ones, exactly: with equal weights
+        ``VGG16(output_stride=8)(x)[-1][..., ::4, ::4]`` is ``VGG16(output_stride=32)(x)[-1]``.
+
+    Raises
+    ------
+    ValueError
+        For a width or in_channels that is no integer >= 1, or an output_stride other than 8, 16, 32.
+
+    Notes
+    -----
+    Pooling rounds sizes up, as in Caffe where VGG was trained, so that any picture of at least 1 x 1 px has a map;
+    torchvision rounds down, which differs for sizes that are no multiple of 32. The authors' released DeepLab v1 pools
+    over 3x3 px throughout; the 2x2 of the VGG paper are kept here, because the identity above needs them.
+    """
+
+    def __init__(self, width: int = 64, in_channels: int = 3, output_stride: int = 32):
+        super().__init__()
+        for name, value in (("width", width), ("in_channels", in_channels)):
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
+        self.in_channels = in_channels
+        self.channels = tuple(width * times for times, _ in BLOCKS)
+        layers, before, stride, dilation = [], in_channels, 1, 1
+        for channels, (_, count) in zip(self.channels, BLOCKS, strict=True):
+            for _ in range(count):
+                layers += [nn.Conv2d(before, channels, 3, padding=dilation, dilation=dilation), nn.ReLU()]
+                before = channels
+            if stride < output_stride:
+                layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
+                stride *= 2
+            else:
+                layers.append(DensePool(dilation))
+                dilation *= 2
+        self.features = nn.Sequential(*layers)
+        self.apply(init_he)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of the five blocks.
+
+        Parameters
+        ----------
+        images : Tensor (N, in_channels, H, W), float
+            Normalised pictures, any H, W >= 1 px.
+
+        Returns
+        -------
+        list of 5 Tensors
+            The map after each pooling with ``channels`` channels; a side is ceil(side / stride) at stride 2, 4, 8, 16,
+            32 (or held at ``output_stride``).
+
+        Raises
+        ------
+        TypeError, ValueError
+            For integer images, another shape or number of channels.
+        """
+        check_images(images, self.in_channels)
+        x, maps = images, []
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, (nn.MaxPool2d, DensePool)):
+                maps.append(x)
+        return maps
