@@ -1,0 +1,135 @@
+"""ASPP rate explorer: where the nine taps of an atrous convolution fall, and how many of them still read the map."""
+
+import ipywidgets
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image, ImageDraw, ImageFont
+
+from seglab.models import valid_tap_share
+from seglab.viz import LABEL_COLORS, to_rgb
+from seglab.widgets.panel import Panel
+
+SIDE, SMALL, PLOT = 396, 228, 132                            # px of the three pictures on the page
+RATE_MAX, SIZE_MAX = 40, 65
+BLUE, ORANGE = (tuple(map(int, LABEL_COLORS[k])) for k in (5, 6))
+GREY = (226, 226, 226)
+
+
+def valid_tap_map(size, rate):
+    """How many of the nine taps read the map at each position, ``(size, size)`` int: 1 (the centre alone) ... 9."""
+    along = np.arange(size)
+    inside = sum(((along + k * rate >= 0) & (along + k * rate < size)).astype(int) for k in (-1, 0, 1))
+    return np.outer(inside, inside)
+
+
+def aspp_rates_picture(image, rate, size, x, y):
+    """The picture with its taps and padding, the number of valid taps everywhere, and its mean against the rate.
+
+    Parameters
+    ----------
+    image : array or tensor, as `seglab.viz.to_rgb` takes it
+        The picture behind the feature map; it is stretched to a square.
+    rate : int
+        Px of the feature map between neighbouring taps, 1 ... 40.
+    size : int
+        Side of the feature map in its own px, 1 ... 65.
+    x, y : float
+        Where on the map the kernel stands, 0 (left, top) ... 1 (right, bottom).
+
+    Returns
+    -------
+    ndarray (h, w, 3), uint8
+        The same size for every state. Blue taps read the map, orange ones the zero padding. Taps further outside than
+        the map is wide are drawn at the edge of the padding that is shown.
+
+    Raises
+    ------
+    ValueError
+        For a rate, size or place outside its range.
+    """
+    for name, value, low, high in [("rate", rate, 1, RATE_MAX), ("size", size, 1, SIZE_MAX), ("x", x, 0, 1),
+                                   ("y", y, 0, 1)]:
+        if not low <= value <= high:
+            raise ValueError(f"{name} must lie in {low}..{high}, got {value}")
+    row, column = round(y * (size - 1)), round(x * (size - 1))
+    counts = valid_tap_map(size, rate)
+    share = valid_tap_share(size, size, rate)
+    note = ", a 1x1 convolution" if rate >= size else ""
+    left = _titled(_taps(to_rgb(image), rate, size, row, column),
+                   f"{size}x{size} px map, rate {rate}: {counts[row, column]} of 9 taps read it here")
+    colours = (colormaps["viridis"]((counts - 1) / 8)[..., :3] * 255).round().astype(np.uint8)
+    everywhere = np.asarray(Image.fromarray(colours).resize((SMALL, SMALL), Image.Resampling.NEAREST))
+    right = np.concatenate([
+        _titled(everywhere, f"valid taps: {100 * share:.0f} %{note}"),
+        _titled(_curve(size, rate), "share of valid taps by rate", SIDE - SMALL - PLOT)], axis=0)
+    return np.concatenate([left, np.full((left.shape[0], 12, 3), 255, np.uint8), right], axis=1)
+
+
+def aspp_rates_explorer(image):
+    """Controls rate, size and place above `aspp_rates_picture(image, ...)`; notebook 10.
+
+    Parameters
+    ----------
+    image : array or tensor
+        As for `aspp_rates_picture`.
+
+    Returns
+    -------
+    Panel
+    """
+    rgb = to_rgb(image)
+
+    def draw(rate, size, x, y):
+        return aspp_rates_picture(rgb, rate, size, x, y)
+
+    return Panel(draw, width=SIDE + SMALL + 12,
+                 rate=ipywidgets.IntSlider(value=12, min=1, max=RATE_MAX, description="rate"),
+                 size=ipywidgets.IntSlider(value=33, min=5, max=SIZE_MAX, description="map side"),
+                 x=ipywidgets.FloatSlider(value=0.5, min=0, max=1, step=0.05, description="place x"),
+                 y=ipywidgets.FloatSlider(value=0.5, min=0, max=1, step=0.05, description="place y"))
+
+
+def _taps(rgb, rate, size, row, column):
+    """The picture inside its padding, and the nine taps."""
+    margin = min(rate, size)
+    scale = SIDE / (size + 2 * margin)
+    canvas = Image.new("RGB", (SIDE, SIDE), GREY)
+    begin, end = round(margin * scale), round((margin + size) * scale)
+    canvas.paste(Image.fromarray(rgb).resize((end - begin, end - begin), Image.Resampling.BILINEAR), (begin, begin))
+    draw, half = ImageDraw.Draw(canvas), max(scale, 7) / 2
+    for i in (-1, 0, 1):
+        for j in (-1, 0, 1):
+            place = np.array([column + j * rate, row + i * rate])
+            reads = bool(((place >= 0) & (place < size)).all())
+            centre = np.clip((place.clip(-margin, size + margin - 1) + margin + 0.5) * scale, half + 1, SIDE - half - 2)
+            box = [*(centre - half), *(centre + half)]
+            draw.rectangle(box, fill=BLUE if reads else ORANGE, outline="white", width=1)
+    return np.asarray(canvas)
+
+
+def _curve(size, rate):
+    """Share of valid taps for every rate, the present one marked."""
+    canvas = Image.new("RGB", (SMALL, PLOT), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    left, right, top, bottom = 34, SMALL - 8, 8, PLOT - 20
+
+    def at(r, share):
+        return left + (right - left) * (r - 1) / (RATE_MAX - 1), bottom - (bottom - top) * share
+
+    for share, name in ((1, "100 %"), (1 / 9, "11 %")):
+        draw.line([at(1, share), at(RATE_MAX, share)], fill=GREY)
+        draw.text((left - 4, at(1, share)[1]), name, fill="black", font=font, anchor="rm")
+    draw.line([at(r, valid_tap_share(size, size, r)) for r in range(1, RATE_MAX + 1)], fill=BLUE, width=2)
+    cx, cy = at(rate, valid_tap_share(size, size, rate))
+    draw.ellipse([cx - 5, cy - 5, cx + 5, cy + 5], fill=ORANGE, outline="white")
+    for r in (1, 10, 20, 30, 40):
+        draw.text((at(r, 0)[0], bottom + 4), str(r), fill="black", font=font, anchor="mt")
+    return np.asarray(canvas)
+
+
+def _titled(rgb, text, height=22):
+    """The picture under a white strip with a line of text."""
+    canvas = Image.new("RGB", (rgb.shape[1], rgb.shape[0] + height), "white")
+    canvas.paste(Image.fromarray(rgb), (0, height))
+    ImageDraw.Draw(canvas).text((2, height - 19), text, fill="black", font=ImageFont.load_default(13))
+    return np.asarray(canvas)
