@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seglab.models.pooled_norm import PooledBatchNorm2d
+from seglab.models.separable import SeparableConv2d
 
 
 def valid_tap_share(height: int, width: int, rate: int, kernel_size: int = 3) -> float:
@@ -141,7 +142,6 @@ def check_rates(rates: Sequence[int], name: str = "rates") -> tuple[int, ...]:
 def atrous3x3(in_channels: int, out_channels: int, rate: int, separable: bool = False) -> nn.Module:
     """A 3x3 convolution at a rate that keeps the size, without bias; depthwise separable on demand."""
     if separable:
-        from seglab.models.separable import SeparableConv2d
         return SeparableConv2d(in_channels, out_channels, 3, padding=rate, dilation=rate)
     return nn.Conv2d(in_channels, out_channels, 3, padding=rate, dilation=rate, bias=False)
 

@@ -148,3 +148,14 @@ def test_version_2_adds_its_branches(hidden):
         total = total + y
     torch.testing.assert_close(scores, total, rtol=1e-10, atol=1e-12)
     assert all(p.std() < 0.02 for p in pyramid.parameters())
+
+
+def test_separable_branches_dilate_their_depthwise_half():
+    torch.manual_seed(6)
+    aspp = ASPP(4, (2, 5), 3, separable=True).eval()
+    for rate, branch in zip((2, 5), aspp.convs[1:3], strict=True):
+        depthwise, pointwise = [m for m in branch.modules() if isinstance(m, nn.Conv2d)]
+        assert depthwise.groups == 4 and depthwise.dilation == depthwise.padding == (rate, rate)
+        assert pointwise.kernel_size == (1, 1) and pointwise.out_channels == 3
+    assert aspp(torch.randn(1, 4, 7, 6)).shape == (1, 3, 7, 6)
+    assert sum(p.numel() for p in aspp.parameters()) < sum(p.numel() for p in ASPP(4, (2, 5), 3).parameters())
