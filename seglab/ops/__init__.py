@@ -21,6 +21,8 @@ from seglab.ops.dense_crf import crf_energy, dense_crf
 from seglab.ops.matching import match, sample
 from seglab.ops.nms import batched_nms, nms
 from seglab.ops.receptive_field import ReceptiveField, receptive_field, receptive_field_formula
+from seglab.ops.roi_align import roi_align
+from seglab.ops.roi_pool import roi_pool
 from seglab.ops.separate_touching import separate_touching
 from seglab.ops.weight_map import unet_weight_map
 
@@ -46,6 +48,8 @@ __all__ = [
     "receptive_field",
     "receptive_field_formula",
     "remove_small_boxes",
+    "roi_align",
+    "roi_pool",
     "sample",
     "separate_touching",
     "space_to_batch",

@@ -1,0 +1,261 @@
+"""RoIAlign: bilinear samples at exact places, averaged in each bin; no coordinate is rounded."""
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from seglab.ops.rois import checked_rois
+
+TAPS_AT_ONCE = 1 << 22                                       # bounds the working memory: about 100 MB
+
+
+def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
+    """Pool every region of interest (RoI) to a fixed grid of bins by bilinear sampling.
+
+    Parameters
+    ----------
+    input : tensor (N, C, H, W), floating
+        Feature maps. Any memory format; half precision is computed in float32.
+    boxes : tensor (K, 5) or list of N tensors (L, 4)
+        Rows (batch index, x1, y1, x2, y2), or (x1, y1, x2, y2) for each image; px of the picture. Boxes may lie outside
+        the map, be empty or reversed.
+    output_size : int or (int, int)
+        Bins per RoI: height, width.
+    spatial_scale : float
+        Feature cells per px of the picture: 1 / stride.
+    sampling_ratio : int
+        Samples per bin and axis. <= 0: ceil(side / bins), for each RoI and axis.
+    aligned : bool
+        True: continuous coordinates, in which pixel i has its centre at i + 0.5, so 0.5 is subtracted before sampling
+        and a box keeps its size. False (the paper, all detectors of torchvision): pixel i has its centre at i, and a
+        side below 1 cell counts as 1 cell.
+
+    Returns
+    -------
+    tensor (K, C, height, width)
+        Of the input's dtype; channels_last if the input is. Differentiable in `input`, any number of times; boxes get
+        no gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `checked_rois`: among others boxes that are NaN or infinite, or name a feature map that does not exist.
+
+    Notes
+    -----
+    Same values and gradients as ``torchvision.ops.roi_align``. The sample (i, j) of bin (p, q) lies at
+    y = y1 + (p + (i + 0.5) / s) h / P. It counts if -1 <= y <= H, clamped to the map, otherwise it is 0; the mean is
+    over all s * s samples.
+
+    The operator is linear in the features and separable: with A_y (P, H) and A_x (Q, W), the mean hat functions of the
+    samples, the pooled RoI is A_y F A_x^T. Few samples a bin: all RoIs together are one sparse matrix
+    kron(A_y, A_x) that gathers rows of C channels. Many samples (adaptive, large boxes): two matrix products
+    on the window of each RoI.
+
+    References
+    ----------
+    He, Gkioxari, Dollár, Girshick, "Mask R-CNN", ICCV 2017, section 3. Derived in notebook 13.
+
+    Examples
+    --------
+    >>> ramp = torch.arange(8.).expand(1, 1, 8, 8)
+    >>> roi_align(ramp, torch.tensor([[0, 2.0, 2.0, 5.0, 5.0]]), 1, sampling_ratio=2)
+    tensor([[[[3.5000]]]])
+    """
+    image, corners, (height, width) = checked_rois(input, boxes, output_size, spatial_scale)
+    if isinstance(sampling_ratio, bool) or not isinstance(sampling_ratio, int):
+        raise TypeError(f"sampling_ratio must be an int, got {sampling_ratio!r}")
+    rows = axis_taps(corners[:, 1], corners[:, 3], height, input.shape[2], sampling_ratio, aligned)
+    columns = axis_taps(corners[:, 0], corners[:, 2], width, input.shape[3], sampling_ratio, aligned)
+    dtype = torch.promote_types(input.dtype, torch.float32)
+    by_windows = _windows_are_faster(input.shape[1], rows, columns)
+    form = (_Windows if by_windows else _Gather)(tuple(input.shape), image, rows.to(dtype), columns.to(dtype))
+    channels_last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
+    pooled = _Linear.apply(input.to(dtype), form, False).to(input.dtype)
+    return pooled.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+@dataclass
+class Taps:
+    """The non-zero entries of A_y or A_x for all RoIs: cells and weights, both (K, bins, T); unused ones weigh 0."""
+
+    cells: torch.Tensor
+    weights: torch.Tensor
+
+    def to(self, dtype):
+        return Taps(self.cells, self.weights.to(dtype))
+
+    def dense(self, length):
+        """The matrices themselves, (K, bins, length)."""
+        matrix = self.weights.new_zeros(*self.weights.shape[:2], length)
+        return matrix.scatter_add_(2, self.cells, self.weights)
+
+    def span(self):
+        """First cell used and one past the last, two lists of K; (0, 0) where nothing is."""
+        used = (self.weights != 0).flatten(1)
+        cells = self.cells.flatten(1)
+        first = torch.where(used, cells, cells.amax() + 1).amin(1)
+        past = torch.where(used, cells + 1, 0).amax(1)
+        return torch.minimum(first, past).tolist(), past.tolist()
+
+    def chunk(self, start, stop):
+        return Taps(self.cells[start:stop], self.weights[start:stop])
+
+
+def axis_taps(start, end, bins, length, sampling_ratio, aligned):
+    """Bilinear weights of one axis, averaged over the samples of each bin.
+
+    Parameters
+    ----------
+    start, end : tensors (K,)
+        Sides of the RoIs in cells.
+    bins, length : int
+        Bins a RoI; cells of the feature map.
+    sampling_ratio, aligned
+        As for `roi_align`.
+
+    Returns
+    -------
+    Taps
+        A bin's weights sum to the share of its samples that count.
+    """
+    if not len(start):
+        return Taps(start.new_zeros(0, bins, 1, dtype=torch.int64), start.new_zeros(0, bins, 1))
+    if aligned:
+        start, end = start - 0.5, end - 0.5
+    side = end - start if aligned else (end - start).clamp(min=1)
+    step = side / bins
+    samples = torch.full_like(step, sampling_ratio) if sampling_ratio > 0 else step.ceil().clamp(min=0)
+    # Adaptive samples are at most 1 cell apart, and from 2 a bin on more than 0.5: only 2 length + 4 of them can fall
+    # on the map, however large the box. A bin that starts far outside skips to its first one there.
+    most = int(samples.amax().clamp(max=sampling_ratio if sampling_ratio > 0 else 2 * length + 4))
+    begin = (start[:, None] + torch.arange(bins).to(start) * step[:, None])[..., None]           # (K, bins, 1)
+    spacing = (step / samples.clamp(min=1))[:, None, None]
+    skipped = ((-1 - begin) / spacing).floor().sub(1).nan_to_num(0).clamp(min=0) if sampling_ratio <= 0 else 0
+    number = skipped + torch.arange(max(most, 1)).to(start)
+    y = begin + (number + 0.5) * step[:, None, None] / samples.clamp(min=1)[:, None, None]
+    counts = (y >= -1) & (y <= length) & (number < samples[:, None, None])
+    y = torch.where(counts, y, 0).clamp(min=0)
+    low = y.long().clamp(max=length - 1)
+    high = (low + 1).clamp(max=length - 1)
+    part = torch.where(low == high, 0, y - low)
+    share = counts / samples.clamp(min=1)[:, None, None]
+    cells, weights = torch.stack([low, high], -1), torch.stack([(1 - part) * share, part * share], -1)
+    return _merged(cells.flatten(2), weights.flatten(2))
+
+
+def _merged(cells, weights):
+    """Add up the weights of equal cells of a bin, and drop what no bin needs."""
+    cells, order = cells.sort(-1)
+    slot = F.pad((cells[..., 1:] != cells[..., :-1]).cumsum(-1), (1, 0))
+    taps = int(slot.amax()) + 1
+    merged = weights.new_zeros(*cells.shape[:2], taps).scatter_add_(2, slot, weights.gather(2, order))
+    return Taps(cells.new_zeros(merged.shape).scatter_(2, slot, cells), merged)
+
+
+def _windows_are_faster(channels, rows, columns):
+    """Estimated seconds of both forms; the constants were fitted on two CPU cores and only the order matters."""
+    (count, height, tall), (_, width, wide) = rows.cells.shape, columns.cells.shape
+    taps = count * height * width * tall * wide
+    if taps < TAPS_AT_ONCE:                                   # the gather's home ground: no need to look closer
+        return False
+    sides = [torch.tensor(past) - torch.tensor(first) for first, past in (rows.span(), columns.span())]
+    area = int((sides[0] * sides[1]).sum())
+    return 5e-5 * count + 1e-9 * (0.2 + 0.05 * width) * channels * area < 1e-9 * (20 + channels / 16) * taps
+
+
+class _Linear(torch.autograd.Function):
+    """A linear operator: its gradient is its transpose, whose gradient is the operator again."""
+
+    @staticmethod
+    def forward(ctx, x, form, transposed):
+        ctx.form, ctx.transposed = form, transposed
+        return form.transpose(x) if transposed else form.forward(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Linear.apply(grad, ctx.form, not ctx.transposed), None, None
+
+
+@dataclass
+class _Form:
+    """What both forms hold: the feature maps' shape, the map of each RoI, and the taps of the two axes."""
+
+    shape: tuple
+    image: torch.Tensor
+    rows: Taps
+    columns: Taps
+
+    @property
+    def pooled_shape(self):
+        return len(self.image), self.shape[1], self.rows.cells.shape[1], self.columns.cells.shape[1]
+
+
+class _Gather(_Form):
+    """One sparse matrix (K bins, N H W) times rows of C channels; its transpose has the same entries sorted by cell."""
+
+    def forward(self, features):
+        cells = features.permute(0, 2, 3, 1).reshape(-1, self.shape[1]).contiguous()
+        count, channels, height, width = self.pooled_shape
+        pooled = [_weighted_rows(cells, *entries[1:]) for entries in self.entries()]
+        return torch.cat(pooled or [cells[:0]]).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    def transpose(self, pooled):
+        number, channels, height, width = self.shape
+        bins = pooled.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
+        total = None
+        for first, cells, weights, offsets in self.entries():
+            counts = torch.bincount(cells, minlength=number * height * width)
+            order = cells.sort(stable=True).indices
+            owner = torch.arange(len(offsets) - 1, device=cells.device, dtype=cells.dtype)
+            owner = (first + owner).repeat_interleave(offsets.diff())
+            part = _weighted_rows(bins, owner[order], weights[order], F.pad(counts.cumsum(0), (1, 0)).to(cells.dtype))
+            total = part if total is None else total.add_(part)
+        if total is None:
+            total = bins.new_zeros(number * height * width, channels)
+        return total.view(number, height, width, channels).permute(0, 3, 1, 2)
+
+    def entries(self):
+        """The sparse matrix in pieces: its first row, columns and values of all entries, and where each row begins."""
+        count, _, height, width = self.pooled_shape
+        taps = height * width * self.rows.cells.shape[2] * self.columns.cells.shape[2]
+        pixels = self.shape[0] * self.shape[2] * self.shape[3]
+        index = torch.int32 if max(pixels, count * height * width) < 2 ** 31 else torch.int64
+        for start in range(0, count, max(1, TAPS_AT_ONCE // taps)):
+            stop = min(count, start + max(1, TAPS_AT_ONCE // taps))
+            rows, columns = self.rows.chunk(start, stop), self.columns.chunk(start, stop)
+            y = (self.image[start:stop, None, None] * self.shape[2] + rows.cells).to(index) * self.shape[3]
+            cells = y[:, :, None, :, None] + columns.cells.to(index)[:, None, :, None, :]
+            weights = rows.weights[:, :, None, :, None] * columns.weights[:, None, :, None, :]
+            used = weights != 0
+            offsets = F.pad(used.flatten(3).sum(3).flatten().cumsum(0), (1, 0)).to(index)
+            yield start * height * width, cells[used], weights[used], offsets
+
+
+def _weighted_rows(table, indices, weights, offsets):
+    """Row r of the result: the sum of weights * table[indices] over the entries from offsets[r] to offsets[r + 1]."""
+    return F.embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
+
+
+class _Windows(_Form):
+    """A_y F A_x^T on the rectangle of cells that a RoI touches, one RoI after the other."""
+
+    def forward(self, features):
+        pooled = features.new_zeros(self.pooled_shape)
+        for k, (window, a_y, a_x) in self.matrices():
+            pooled[k] = a_y @ (features[window] @ a_x.T)
+        return pooled
+
+    def transpose(self, pooled):
+        features = pooled.new_zeros(self.shape)
+        for k, (window, a_y, a_x) in self.matrices():
+            features[window] += (a_y.T @ pooled[k]) @ a_x
+        return features
+
+    def matrices(self):
+        """(k, (window, A_y, A_x)): where RoI k reads its feature map, and its matrices there."""
+        a_y, a_x = self.rows.dense(self.shape[2]), self.columns.dense(self.shape[3])
+        (top, bottom), (left, right) = self.rows.span(), self.columns.span()
+        for k, image in enumerate(self.image.tolist()):
+            y, x = slice(top[k], bottom[k]), slice(left[k], right[k])
+            yield k, ((image, slice(None), y, x), a_y[k, :, y], a_x[k, :, x])
