@@ -5,7 +5,6 @@ Girshick, "Fast R-CNN", ICCV 2015, section 2.4. Built in notebooks 12 (suppressi
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from seglab.ops.boxes import clip_boxes_to_image, decode_boxes, remove_small_boxes

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seglab.ops.boxes import box_iou, encode_boxes
-from seglab.ops.matching import BETWEEN, match, sample
-
-PAIRS = 1 << 20             # overlaps computed at once: bounds the memory, 2,000 objects x 4,000 proposals are 32 MB
+from seglab.ops.boxes import encode_boxes
+from seglab.ops.match_boxes import match_boxes
+from seglab.ops.matching import BETWEEN, sample
 
 
 class TrainingRoIs(NamedTuple):
@@ -61,8 +60,7 @@ def sample_rois(proposals: Sequence[Tensor], targets: Sequence[dict[str, Tensor]
     for boxes, target in zip(proposals, targets, strict=True):
         truth = target["boxes"].to(boxes)
         boxes = torch.cat([boxes, truth])
-        matched = torch.cat([match(box_iou(truth, part), fg_iou_thresh, bg_iou_thresh)
-                             for part in boxes.split(max(PAIRS // max(len(truth), 1), 1))])
+        matched = match_boxes(truth, boxes, fg_iou_thresh, bg_iou_thresh)
         objects = matched.clamp(min=0)
         labels = torch.zeros_like(matched)
         if len(truth):

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seglab.ops.anchors import base_anchors, grid_anchors
-from seglab.ops.boxes import box_iou, checked_boxes, clip_boxes_to_image, decode_boxes, encode_boxes, remove_small_boxes
-from seglab.ops.matching import BETWEEN, match, sample
+from seglab.ops.boxes import checked_boxes, clip_boxes_to_image, decode_boxes, encode_boxes, remove_small_boxes
+from seglab.ops.match_boxes import match_boxes
+from seglab.ops.matching import BETWEEN, sample
 from seglab.ops.nms import batched_nms
 
 SMALLEST_SIDE = 1e-3        # px
@@ -165,8 +166,8 @@ class RPN(nn.Module):
         """
         labels, objects = [], []
         for truth in boxes:
-            matched = match(box_iou(truth.to(anchors), anchors), self.fg_iou_thresh, self.bg_iou_thresh,
-                            allow_low_quality=True)
+            matched = match_boxes(truth.to(anchors), anchors, self.fg_iou_thresh, self.bg_iou_thresh,
+                                  allow_low_quality=True)
             labels.append(torch.where(matched == BETWEEN, -1, (matched >= 0).long()))
             objects.append(matched.clamp(min=0))
         return labels, objects

@@ -18,6 +18,7 @@ from seglab.ops.boxes import (
     remove_small_boxes,
 )
 from seglab.ops.dense_crf import crf_energy, dense_crf
+from seglab.ops.match_boxes import match_boxes
 from seglab.ops.matching import match, sample
 from seglab.ops.nms import batched_nms, nms
 from seglab.ops.receptive_field import ReceptiveField, receptive_field, receptive_field_formula
@@ -43,6 +44,7 @@ __all__ = [
     "grid_anchors",
     "masks_to_boxes",
     "match",
+    "match_boxes",
     "nms",
     "path_counts",
     "receptive_field",
