@@ -155,23 +155,23 @@ def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, 
             raise ValueError(f"image must be in 0..1 if it is float (or uint8), got {float(grey.min()):.4g}.."
                              f"{float(grey.max()):.4g}; theta_beta is in grey values of 0..255 either way")
         grey = grey * 255
-    rows = torch.arange(height, dtype=torch.float64, device=image.device).repeat_interleave(width)
-    columns = torch.arange(width, dtype=torch.float64, device=image.device).repeat(height)
-    place = torch.stack([rows, columns])
-    bilateral = torch.cat([place / theta_alpha, grey.flatten(1) / theta_beta])
-    kernel = _gaussian(bilateral, w1, normalization)
-    return kernel.add_(_gaussian(place / theta_gamma, w2, normalization)) if w2 else kernel
+    kernel = _spatial(height, width, theta_alpha, grey)
+    colours = grey.flatten(1) / (theta_beta * math.sqrt(2))
+    for start in range(0, len(kernel), 256):               # by blocks of rows: the differences stay in the cache
+        here = colours[:, start:start + 256, None]
+        far = sum((a - b).square_() for a, b in zip(here, colours, strict=True))
+        kernel[start:start + 256].mul_(far.neg_().exp_())
+    kernel = _weighted(kernel, w1, normalization)
+    return kernel.add_(_weighted(_spatial(height, width, theta_gamma, grey), w2, normalization)) if w2 else kernel
 
 
-def _gaussian(features, weight, normalization):
-    """weight exp(-|f_i - f_j|^2 / 2) for features (D, N), normalised; (N, N)."""
-    count = features.shape[1]
-    kernel = features.new_empty(count, count)
-    for start in range(0, count, 256):                     # by blocks of rows: the differences stay in the cache
-        block = kernel[start:start + 256].zero_()
-        for f in features:
-            block.add_((f[start:start + 256, None] - f).square_())
-        block.mul_(-0.5).exp_()
+def _spatial(height, width, theta, like):
+    """exp(-|p_i - p_j|^2 / (2 theta^2)) for all pairs of pixels: a product of one factor a row and one a column."""
+    along = [torch.arange(n, dtype=like.dtype, device=like.device) / theta for n in (height, width)]
+    return torch.kron(*[torch.exp(-(p[:, None] - p).square() / 2) for p in along])
+
+
+def _weighted(kernel, weight, normalization):
     if normalization is None:
         return kernel.fill_diagonal_(0).mul_(weight)
     scale = kernel.sum(1).rsqrt()
