@@ -35,7 +35,7 @@ def match_boxes(objects: Tensor, anchors: Tensor, high: float, low: float, allow
     objects that do.
     """
     pieces = anchors.split(max(PAIRS // max(len(objects), 1), 1))
-    if len(pieces) <= 1:
+    if len(pieces) <= 1 or not len(objects):
         return match(box_iou(objects, anchors), high, low, allow_low_quality)
     if low > high:
         raise ValueError(f"low must not exceed high, got low {low} and high {high}")
