@@ -1,6 +1,7 @@
 """The shell of every widget: controls above a picture that is redrawn whenever one of them moves."""
 
 import base64
+import html
 import io
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,9 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
+HELP = ("<span style='color:#666;font-size:11px'>← and → move the slider that has the focus, Space opens a menu. "
+        "Nothing moves at all? The kernel was restarted: run the notebook's first cell and this one again.</span>")
+
 
 def to_png(rgb: np.ndarray) -> bytes:
     """PNG bytes of an ``(H, W, 3)`` uint8 picture."""
@@ -16,7 +20,7 @@ def to_png(rgb: np.ndarray) -> bytes:
         came = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
         raise TypeError(f"rgb must be a uint8 array of shape (H, W, 3), got {came}")
     buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "png")
+    Image.fromarray(rgb).save(buffer, "png", compress_level=1)     # a third of the default's time, a quarter more bytes
     return buffer.getvalue()
 
 
@@ -30,15 +34,23 @@ class Panel(ipywidgets.VBox):
     width : int
         Width on the page in CSS px; the height follows.
     **controls : ipywidgets.ValueWidget
-        One control an argument of ``draw``.
+        One control an argument of ``draw``, each with a description, by which it is seen and read aloud.
+
+    Raises
+    ------
+    ValueError
+        For a control without a description.
 
     Notes
     -----
     The stored notebook keeps a still PNG, which readers without a kernel see. An error while drawing is
-    shown under the picture: in a callback it would reach only the log.
+    shown under the picture: in a callback it would reach only the log. The picture that was right stays above it.
     """
 
     def __init__(self, draw: Callable[..., np.ndarray], width: int = 640, **controls: Any):
+        silent = [name for name, control in controls.items() if not control.description]
+        if silent:
+            raise ValueError(f"controls must each have a description, got none for {', '.join(silent)}")
         self.draw, self.controls = draw, controls
         self.image = ipywidgets.Image(
             format="png", layout=ipywidgets.Layout(width=f"{width}px", align_self="flex-start"))
@@ -46,7 +58,7 @@ class Panel(ipywidgets.VBox):
         for control in controls.values():
             control.observe(self._redraw, "value")
         self._redraw()
-        super().__init__([*controls.values(), self.image, self.error])
+        super().__init__([*controls.values(), self.image, self.error, ipywidgets.HTML(HELP)])
 
     def _redraw(self, change: Any = None) -> None:
         try:
@@ -55,7 +67,8 @@ class Panel(ipywidgets.VBox):
         except Exception as err:
             if change is None:  # at construction the reader sees the traceback itself
                 raise
-            self.error.value = f"<pre style='color:#b00'>{type(err).__name__}: {err}</pre>"
+            self.error.value = (f"<pre class='seglab-error' style='color:#b00'>{type(err).__name__}: "
+                                f"{html.escape(str(err))}</pre>")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -94,7 +94,7 @@ def main(folder=HERE, target=HERE.parents[1] / "BENCHMARKS.md"):
     for measure in load_rows(folder):
         row = measure()
         found = faults(row)
-        wrong += [f"{row.get('name', measure.__name__)}: {fault}" for fault in found]
+        wrong += [f"{row.get('name', measure)}: {fault}" for fault in found]
         if FIELDS <= row.keys():
             table.append(line(row))
             print(table[-1], flush=True)

@@ -134,11 +134,47 @@ def choose(page, menu):
     return moved != before
 
 
+def press(page, control):
+    """Give a slider's handle or a menu the focus and press an arrow key, then the opposite one.
+
+    True if the picture was another one in between, False if it stayed, None if the control could not be focused.
+    """
+    target = control.locator(".noUi-handle, select").first
+    target.scroll_into_view_if_needed()
+    target.focus()
+    if not target.evaluate("t => t === document.activeElement"):
+        return None
+    picture = picture_beside(control)
+    before, value = settled(page, picture), target.evaluate(VALUE)
+    # on a menu JupyterLab takes the arrow keys for itself: the cell above, the cell below
+    keys = ("PageDown", "PageUp") if target.evaluate("t => t.matches('select')") else ("ArrowRight", "ArrowLeft")
+    for there, back in (keys, keys[::-1]):                     # at an end only one of the two keys moves it
+        for _ in range(STEPS):                                 # one step may be too small to be seen
+            page.keyboard.press(there)
+        page.wait_for_timeout(150)
+        moved = settled(page, picture)
+        for _ in range(STEPS):
+            page.keyboard.press(back)
+            if target.evaluate(VALUE) == value:
+                break
+        settled(page, picture)
+        if moved != before:
+            return True
+    return False
+
+
+STEPS = 4
+VALUE = "t => t.matches('select') ? t.selectedIndex : t.getAttribute('aria-valuenow')"
+
+
 def move_every_control(page, cell):
-    """Move every slider and menu in the output of a cell: description of the control -> whether the picture changed."""
+    """Move every slider and menu in the output of a cell, with the mouse and with the keyboard.
+
+    Returns description of the control -> whether the picture changed both times.
+    """
     answers = {}
     for kind, move in ((".widget-slider", drag), (".widget-dropdown", lambda p, c: choose(p, c.locator("select")))):
         for control in cell.locator(kind).all():
             label = control.locator(".widget-label").first.inner_text()
-            answers[label or f"{kind} {len(answers)}"] = move(page, control)
+            answers[label or f"{kind} {len(answers)}"] = move(page, control) and press(page, control)
     return answers

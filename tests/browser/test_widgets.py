@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from driver import CHROMIUM, FLAGS, drag, move_every_control, pull, run_all, serve
+from driver import CHROMIUM, FLAGS, drag, move_every_control, press, pull, run_all, serve
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from seglab.coursework import clean, read_notebook, write_notebook
@@ -78,6 +78,14 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def screenshots():
+    """Folder of the pictures that this run leaves behind, one a widget: build/screenshots."""
+    folder = Path(__file__).resolve().parents[2] / "build/screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch_persistent_context(
@@ -99,7 +107,10 @@ def test_a_panel_that_works_and_panels_that_do_not(page, lab):
     assert drag(page, slider("at the end")), "a slider at its right end is dragged to the left"
     assert not drag(page, slider("broken"))
     pull(page, slider("broken"), 60)
-    assert page.get_by_text("KeyError: 'no such layer'").is_visible(), "the panel says what went wrong"
+    assert page.locator(".seglab-error", has_text="no such layer").is_visible(), "the panel says what went wrong"
+    assert drag(page, slider("good")), "the mouse goes on working after an error elsewhere"
+    assert press(page, slider("deaf")) is False, "so are keys that change nothing"
+    assert press(page, slider("good")) is True
     assert not drag(page, slider("deaf"))
 
 
@@ -113,12 +124,15 @@ WITH_WIDGETS = [p for p in NOTEBOOKS if any("widget" in c.metadata.get("tags", [
 
 
 @pytest.mark.parametrize("path", WITH_WIDGETS, ids=lambda p: p.stem)
-def test_every_control_of_a_notebook_changes_its_picture(page, lab, path):
+def test_every_control_of_a_notebook_changes_its_picture(page, lab, path, screenshots):
     run_all(page, lab(path.name))
     tagged = [c for c in read_notebook(path).cells if "widget" in c.metadata.get("tags", [])]
     shown = page.locator(".jp-CodeCell", has=page.locator(".jupyter-widgets"))
     playwright.expect(shown, "every cell tagged 'widget' shows one").to_have_count(len(tagged), timeout=20_000)
     for number, cell in enumerate(shown.all()):
         answers = move_every_control(page, cell)
+        cell.screenshot(path=screenshots / f"{path.stem}-{number}.png")
         assert answers, f"widget {number} of {path.name} has no slider and no menu"
         assert all(answers.values()), f"widget {number} of {path.name}: moved, but the picture stayed: {answers}"
+        error = cell.locator(".seglab-error")
+        assert error.count() == 0, f"widget {number} of {path.name} shows {error.first.inner_text()}"

@@ -48,7 +48,7 @@ def picture(level):
 
 
 def test_panel_redraws_shows_errors_and_carries_a_still():
-    slider = ipywidgets.IntSlider(value=100, max=255)
+    slider = ipywidgets.IntSlider(value=100, max=255, description="level")
     panel = Panel(picture, level=slider)
     before = panel.image.value
     slider.value = 200
@@ -65,4 +65,4 @@ def test_panel_redraws_shows_errors_and_carries_a_still():
 @pytest.mark.parametrize("wrong", [None, np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])
 def test_panel_refuses_what_is_no_picture(wrong):
     with pytest.raises(TypeError, match=r"rgb must be a uint8 array of shape \(H, W, 3\)"):
-        Panel(lambda level: wrong, level=ipywidgets.IntSlider())
+        Panel(lambda level: wrong, level=ipywidgets.IntSlider(description="level"))
