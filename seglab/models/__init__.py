@@ -37,6 +37,7 @@ from seglab.models.roi_pooler import RoIPooler
 from seglab.models.roi_sampling import TrainingRoIs, sample_rois
 from seglab.models.rpn import RPN, RPNHead
 from seglab.models.separable import SeparableConv2d
+from seglab.models.small_mask_rcnn import small_mask_rcnn
 from seglab.models.unet import UNet, init_he, legal_sizes, output_size
 from seglab.models.vgg import VGG16
 from seglab.models.xception import Xception, xception65
@@ -108,6 +109,7 @@ __all__ = [
     "sample_rois",
     "sigmoid_mask_loss",
     "sigmoid_mask_probabilities",
+    "small_mask_rcnn",
     "softmax_mask_loss",
     "softmax_mask_probabilities",
     "valid_tap_share",
