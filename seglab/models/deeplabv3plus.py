@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglab.models.aspp import ASPP, atrous3x3, conv_norm_relu
+from seglab.models.aspp import ASPP, atrous3x3, check_rates, conv_norm_relu
 from seglab.models.dense import check_images, check_num_classes
 
 
-def rates_at(output_stride: int) -> tuple[int, int, int]:
-    """ASPP rates 6, 12, 18 at output stride 16, doubled at 8 and halved at 32: the same reach in picture px."""
+def rates_at(output_stride: int, rates: Sequence[int] = (6, 12, 18)) -> tuple[int, ...]:
+    """Rates given for output stride 16, doubled at 8 and halved (not below 1) at 32: the same reach in picture px."""
     if output_stride not in (8, 16, 32):
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
-    return tuple(rate * 16 // output_stride for rate in (6, 12, 18))
+    return tuple(max(1, rate * 16 // output_stride) for rate in check_rates(rates))
 
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -37,8 +37,10 @@ class DeepLabV3Plus(nn.Module):
         ``mobilenet_v2``, ``resnet50``, each built with the same ``output_stride``.
     num_classes : int
     output_stride : int
-        Of the backbone; sets the pyramid's rates (6, 12, 18 at 16, 12, 24, 36 at 8, 3, 6, 9 at 32). Networks that
-        differ only in it have the same ``state_dict``: train at 16, predict at 8.
+        Of the backbone. Networks that differ only in it have the same ``state_dict``: train at 16, predict at 8.
+    rates : sequence of int
+        Of the pyramid at output stride 16, in px of the feature map; doubled at 8, halved at 32. The paper's 6, 12, 18
+        are made for 513 px: on a picture of 96 px they reach past every edge, and smaller ones serve better.
     channels : int
         Of the pyramid and the decoder.
     low_level_channels : int
@@ -67,8 +69,9 @@ class DeepLabV3Plus(nn.Module):
     Conventions that others choose differently: bilinear with ``align_corners=False`` throughout
     (``segmentation_models_pytorch``: True); a dilated stage's first block keeps the rate before it (there: the whole
     stage is dilated); batch norm and ReLU inside a separable convolution (there: none); two 3x3 convolutions after the
-    concatenation (there: one before and one after); rates 6, 12, 18 at stride 16 (there: 12, 24, 36). With these
-    five changed, its weights load by position and give its logits; see tests/parity/test_deeplabv3plus_reference.py.
+    concatenation (there: one before and one after); rates 6, 12, 18 at stride 16 (there: 12, 24, 36, also at 16). With
+    these five changed, its weights load by position and give its logits; see
+    tests/parity/test_deeplabv3plus_reference.py.
 
     Training works at batch 1: the image-level branch then normalises by its running statistics, see
     :class:`~seglab.models.pooled_norm.PooledBatchNorm2d`.
@@ -79,17 +82,17 @@ class DeepLabV3Plus(nn.Module):
     figure 5 (trimaps).
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, output_stride: int = 16, channels: int = 256,
-                 low_level_channels: int = 48, separable: bool = True, decoder: bool = True, dropout: float = 0.1):
+    def __init__(self, backbone: nn.Module, num_classes: int, output_stride: int = 16,
+                 rates: Sequence[int] = (6, 12, 18), channels: int = 256, low_level_channels: int = 48,
+                 separable: bool = True, decoder: bool = True, dropout: float = 0.1):
         super().__init__()
         check_num_classes(num_classes)
         for name, value, least in [("channels", channels, 1), ("low_level_channels", low_level_channels, 0)]:
             if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
-        rates = rates_at(output_stride)
         self.num_classes, self.output_stride, self.decoder = num_classes, output_stride, decoder
         self.backbone = backbone
-        self.aspp = ASPP(backbone.channels[-1], rates, channels, separable, dropout)
+        self.aspp = ASPP(backbone.channels[-1], rates_at(output_stride, rates), channels, separable, dropout)
         if decoder:
             self.reduce = conv_norm_relu(nn.Conv2d(backbone.channels[0], low_level_channels, 1, bias=False),
                                          low_level_channels) if low_level_channels else None

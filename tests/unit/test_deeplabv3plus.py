@@ -75,6 +75,8 @@ def test_rates_reach_equally_far_in_the_picture():
     assert [rates_at(s) for s in (8, 16, 32)] == [(12, 24, 36), (6, 12, 18), (3, 6, 9)]
     for stride in (8, 16, 32):
         assert network("mobilenet", stride).aspp.rates == rates_at(stride)
+    assert network("mobilenet", 8, rates=(1, 2, 3)).aspp.rates == (2, 4, 6)
+    assert network("mobilenet", 32, rates=(1, 2, 3)).aspp.rates == (1, 1, 1)
 
 
 # ---------------------------------------------------------------- training
@@ -201,6 +203,7 @@ def test_latency_counts_repeats_after_the_warm_up():
     (lambda: network("resnet", classes=0), "num_classes must be an integer >= 1, got 0"),
     (lambda: network("resnet", low_level_channels=-1), "low_level_channels must be an integer >= 0"),
     (lambda: DeepLabV3Plus(backbone("resnet"), 3, 12), "output_stride must be 8, 16 or 32, got 12"),
+    (lambda: network("resnet", rates=(1, 0)), "rates must be integers >= 1"),
     (lambda: network("mobilenet")(torch.rand(1, 3, 0, 8)), "with N, H, W >= 1"),
     (lambda: network("mobilenet")(torch.rand(3, 8, 8)), r"images must have shape \(N, 3, H, W\)"),
     (lambda: network("mobilenet")(torch.rand(1, 4, 8, 8)), r"images must have shape \(N, 3, H, W\) .* got \(1, 4"),
