@@ -46,13 +46,13 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: 
                          dtype=masks.dtype if threshold is None else torch.bool)
     m = masks.shape[-1]
     padded = F.pad(masks, (1, 1, 1, 1))
-    for mask, place, (x1, y1, x2, y2) in zip(padded, pasted, _grown(boxes, (m + 2) / m).long().tolist()):
+    for i, (x1, y1, x2, y2) in enumerate(_grown(boxes, (m + 2) / m).long().tolist()):
         left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2 + 1, width), min(y2 + 1, height)
         if left >= right or top >= bottom:
             continue
-        full = F.interpolate(mask[None], size=(max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1)), mode="bilinear")[0, 0]
+        full = F.interpolate(padded[i:i + 1], size=(max(y2 - y1 + 1, 1), max(x2 - x1 + 1, 1)), mode="bilinear")[0, 0]
         window = full[top - y1:bottom - y1, left - x1:right - x1]
-        place[0, top:bottom, left:right] = window if threshold is None else window > threshold
+        pasted[i, 0, top:bottom, left:right] = window if threshold is None else window > threshold
     return pasted
 
 

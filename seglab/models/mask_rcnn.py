@@ -53,7 +53,8 @@ class MaskRCNN(FasterRCNN):
                  mask_loss: Callable[..., Tensor] = sigmoid_mask_loss,
                  mask_probabilities: Callable[..., Tensor] = sigmoid_mask_probabilities, **options):
         mask_roi_pool = RoIPooler(14) if mask_roi_pool is None else mask_roi_pool
-        mask_head = MaskHead(backbone.out_channels) if mask_head is None else mask_head
+        if mask_head is None:
+            mask_head = MaskHead(getattr(backbone, "out_channels", 256))
         if mask_predictor is None:
             mask_predictor = MaskPredictor(mask_head.out_channels, mask_head.out_channels, num_classes)
         super().__init__(backbone, num_classes, mask_roi_pool=mask_roi_pool, mask_head=mask_head,
