@@ -20,6 +20,7 @@ from seglab.metrics import (
     warping_error,
 )
 from seglab.viz import error_map, label_colors, to_array
+from seglab.widgets.drawing import beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
 DAMAGES = ("missed objects", "merges", "splits", "holes", "class swaps", "shift", "thicker borders")
@@ -140,10 +141,9 @@ def metric_damage_picture(labels, classes, kind, amount):
     wrong[(found[pred] != classes_true[true]) & (pred > 0) & (true > 0)] = (255, 255, 255)
     colours = label_colors(np.where(pred > 0, pred % 7 + 1, 0))                # neighbours in different colours
     titles = (f"prediction, {kind}: {amount}", "green right, orange missed, blue false, white class")
-    pictures = [_titled(rgb.repeat(scale, 0).repeat(scale, 1), title) for rgb, title in zip((colours, wrong), titles)]
+    pictures = [titled(enlarge(rgb, scale), title) for rgb, title in zip((colours, wrong), titles)]
     bars = _bars(errors(true, classes_true, pred, found), pictures[0].shape[0])
-    gutter = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([pictures[0], gutter, pictures[1], gutter, bars], axis=1)
+    return beside(*pictures, bars)
 
 
 def metric_damage_lab(labels, classes):
@@ -180,12 +180,4 @@ def _bars(values, height, width=330, left=130):
         if value > SMALLEST:
             draw.rectangle((left, y - 0.32 * row, at(value), y + 0.32 * row), fill=(0, 114, 178))
         draw.text((max(at(value), left) + 5, y), f"{value:.2g}" if value else "0", fill="black", font=font, anchor="lm")
-    return np.asarray(canvas)
-
-
-def _titled(rgb, text, height=22):
-    """The picture under a white strip with a line of text."""
-    canvas = Image.new("RGB", (rgb.shape[1], rgb.shape[0] + height), "white")
-    canvas.paste(Image.fromarray(rgb), (0, height))
-    ImageDraw.Draw(canvas).text((2, 3), text, fill="black", font=ImageFont.load_default(13))
     return np.asarray(canvas)

@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seglab.ops import separate_touching, unet_weight_map
 from seglab.viz import label_colors, to_array
+from seglab.widgets.drawing import beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
 W0_MAX = 20.0                                                # the colour scale is fixed, so that pictures compare
@@ -44,13 +45,12 @@ def weight_map_picture(labels, w0, sigma, gap):
     colours = (colormaps["magma"](weights / (1 + W0_MAX))[..., :3] * 255).round().astype(np.uint8)
     extra = (weights - 1).sum() / weights.sum()
     pictures = [
-        _titled(_enlarge(label_colors(apart), scale), f"labels, {int((to_array(labels) > 0).sum() - (apart > 0).sum())}"
+        titled(enlarge(label_colors(apart), scale), f"labels, {int((to_array(labels) > 0).sum() - (apart > 0).sum())}"
                                                       " px given to the border"),
-        _titled(_enlarge(colours, scale), f"w: {weights.min():.2f} to {weights.max():.2f}; "
+        titled(enlarge(colours, scale), f"w: {weights.min():.2f} to {weights.max():.2f}; "
                                           f"border term = {100 * extra:.0f} % of all weight"),
         _colour_bar(apart.shape[0] * scale)]
-    gutter = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([pictures[0], gutter, pictures[1], gutter, pictures[2]], axis=1)
+    return beside(*pictures)
 
 
 def weight_map_playground(labels):
@@ -77,18 +77,6 @@ def weight_map_playground(labels):
                  gap=slider(ipywidgets.IntSlider, "gap", 1, 0, 6, 1))
 
 
-def _enlarge(rgb, scale):
-    return rgb.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _titled(rgb, text, height=22):
-    """The picture under a white strip with a line of text."""
-    canvas = Image.new("RGB", (rgb.shape[1], rgb.shape[0] + height), "white")
-    canvas.paste(Image.fromarray(rgb), (0, height))
-    ImageDraw.Draw(canvas).text((2, 3), text, fill="black", font=ImageFont.load_default(13))
-    return np.asarray(canvas)
-
-
 def _colour_bar(height):
     values = np.linspace(1, 0, height)[:, None].repeat(14, axis=1)
     bar = (colormaps["magma"](values)[..., :3] * 255).round().astype(np.uint8)
@@ -98,4 +86,4 @@ def _colour_bar(height):
     for weight in range(1, int(W0_MAX) + 2, 5):
         y = (1 - weight / (1 + W0_MAX)) * (height - 1)
         draw.text((18, min(max(y, 6), height - 8)), f"{weight}", fill="black", font=font, anchor="lm")
-    return _titled(np.asarray(canvas), "w")
+    return titled(np.asarray(canvas), "w")
