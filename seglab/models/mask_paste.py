@@ -1,5 +1,8 @@
 """Masks of m x m back into the picture, where their boxes are. The last step of Mask R-CNN (notebook 14)."""
 
+import math
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,8 +45,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: 
     if not torch.isfinite(boxes).all():
         raise ValueError("boxes must be finite, got NaN or infinity")
     height, width = size
-    pasted = torch.zeros((len(masks), 1, height, width), device=masks.device,
-                         dtype=masks.dtype if threshold is None else torch.bool)
+    pasted = _zeros((len(masks), 1, height, width), masks.dtype if threshold is None else torch.bool, masks.device)
     m = masks.shape[-1]
     padded = F.pad(masks, (1, 1, 1, 1))
     for i, (x1, y1, x2, y2) in enumerate(_grown(boxes, (m + 2) / m).long().tolist()):
@@ -54,6 +56,16 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: 
         window = full[top - y1:bottom - y1, left - x1:right - x1]
         pasted[i, 0, top:bottom, left:right] = window if threshold is None else window > threshold
     return pasted
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros whose memory the system hands out page by page when something is written there, on the CPU.
+
+    torch.zeros writes every zero: for 100 masks of 800 x 1066 px that takes five times longer than all the pasting.
+    """
+    if device.type != "cpu" or not all(shape):
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
 
 
 def _grown(boxes: Tensor, factor: float) -> Tensor:
