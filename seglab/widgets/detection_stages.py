@@ -178,15 +178,15 @@ def _features(s, t):
 
 def _anchors(s, t):
     pane = _pane(s.image)
-    lines = ["map      cells    anchors   positive   negative   neither", ""]
+    lines = ["stride    cells  anchors  positive  negative  neither", ""]
     for boxes, matched, maps in zip(s.anchors, s.matched, s.objectness, strict=True):
         positive = matched >= 0
         if s.truth is not None:
             _boxes(pane, s, boxes[positive], s.truth["labels"][matched[positive]], None)
         counts = (int(positive.sum()), int((matched == -1).sum()), int((matched == -2).sum()))
         cells = f"{maps.shape[1]}x{maps.shape[2]}"
-        lines.append(f"{s.image.shape[-1] // maps.shape[-1]:>3} px  {cells:>7}  {len(boxes):>8}  " +
-                     "  ".join(f"{count:>9}" for count in counts))
+        stride = s.image.shape[-1] // maps.shape[-1]
+        lines.append(f"{stride:>3} px  {cells:>7} {len(boxes):>8} {counts[0]:>9} {counts[1]:>9} {counts[2]:>8}")
     total = sum(int((m >= 0).sum()) for m in s.matched)
     return pane, _lines(lines), f"{total} positive anchors, colour = class of the object", \
         f"{sum(len(a) for a in s.anchors)} anchors on {len(s.anchors)} maps"
@@ -310,7 +310,8 @@ def _boxes(pane, s, boxes, labels, caption, numbered=False):
         draw.rectangle([x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)], outline=colour, width=2)
         words = str(k) if numbered else s.names[label] if caption == "" else None
         if words:
-            _text(pane, (x1 + 4, y1 + 2), words, 12, colour)
+            draw.text((x1 + 4, y1 + 2), words, fill="white", font=ImageFont.load_default(12), stroke_width=2,
+                      stroke_fill="black")
     return pane
 
 
