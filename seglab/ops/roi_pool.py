@@ -51,7 +51,7 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0):
     image, corners, (height, width) = checked_rois(input, boxes, output_size, spatial_scale)
     number, channels, *extent = input.shape
     count = len(image)
-    rows, columns = (_axis_cells(corners[:, i], corners[:, i + 2], bins, length)
+    rows, columns = (axis_cells(corners[:, i], corners[:, i + 2], bins, length)
                      for i, bins, length in ((1, height, extent[0]), (0, width, extent[1])))
     table = input.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
     largest = torch.promote_types(input.dtype, torch.float32)
@@ -67,8 +67,21 @@ def round_half_away(x):
     return whole + torch.sign(x) * ((x - whole).abs() >= 0.5)
 
 
-def _axis_cells(start, end, bins, length):
-    """The cells of each bin along one axis, (K, bins, T); -1 where a bin has fewer than T."""
+def axis_cells(start, end, bins, length):
+    """The cells of each bin along one axis.
+
+    Parameters
+    ----------
+    start, end : tensors (K,)
+        Sides of the RoIs in cells, not yet rounded.
+    bins, length : int
+        Bins a RoI; cells of the feature map.
+
+    Returns
+    -------
+    tensor (K, bins, T), int64
+        -1 where a bin has fewer than T cells on the map.
+    """
     start, end = round_half_away(start), round_half_away(end)
     step = ((end - start + 1).clamp(min=1) / bins)[:, None]
     number = torch.arange(bins).to(start)

@@ -56,7 +56,7 @@ def test_roi_align_in_float64(windows, seed, size, scale, ratio, aligned):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_windows_are_faster", lambda *_: windows)
         value, grad = compare(roi_align, reference.roi_align, features, boxes, size, scale, ratio, aligned)
-    assert value <= 5e-16
+    assert value <= 1e-15
     assert grad <= 1e-14 * max(1, boxes.shape[0] * size[0] * size[1] / 50)
 
 

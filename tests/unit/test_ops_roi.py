@@ -87,10 +87,11 @@ def test_pieces_do_not_change_the_result(monkeypatch):
     features = torch.rand(2, 3, 20, 20, dtype=torch.float64, requires_grad=True)
     boxes = torch.rand(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 9
     boxes[:, 0], boxes[:, 3:] = torch.arange(9) % 2, boxes[:, 3:] + 9
-    for operator, limit in ((roi_align, "TAPS_AT_ONCE"), (roi_pool, "CELLS_AT_ONCE")):
+    for operator, limited in ((roi_align, "separable_sampling.TAPS_AT_ONCE"), (roi_pool, "roi_pool.CELLS_AT_ONCE")):
         results = []
         for at_once in (1 << 22, 1):
-            monkeypatch.setattr(import_module(operator.__module__), limit, at_once)
+            name, limit = limited.split(".")
+            monkeypatch.setattr(import_module(f"seglab.ops.{name}"), limit, at_once)
             monkeypatch.setattr(module, "_windows_are_faster", lambda *_: False)
             pooled = operator(features, boxes, 3)
             results.append((pooled, torch.autograd.grad((pooled ** 2).sum(), features)[0]))
