@@ -90,11 +90,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     a, b = _wide(checked_boxes(boxes1, "boxes1")), _wide(checked_boxes(boxes2, "boxes2"))
     if a.ndim != 2 or b.ndim != 2:
         raise ValueError(f"boxes1 and boxes2 must have shape (N, 4) and (M, 4), got {tuple(a.shape)}, {tuple(b.shape)}")
-    return _iou(a, b)
-
-
-def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU (N, M) of checked boxes. One axis at a time: half the memory of all corners at once."""
+    # one axis at a time: half the memory of all corners at once
     left, top, right, bottom = a[:, :, None].unbind(1)
     width = (torch.minimum(right, b[:, 2]) - torch.maximum(left, b[:, 0])).clamp(min=0)
     height = (torch.minimum(bottom, b[:, 3]) - torch.maximum(top, b[:, 1])).clamp(min=0)
