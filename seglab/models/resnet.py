@@ -53,16 +53,21 @@ def conv3x3(channels_in: int, channels_out: int, stride: int = 1, dilation: int 
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34). (N, Cin, H, W) -> (N, C, H/stride, W/stride)."""
+    """Two 3x3 convolutions and a shortcut (ResNet-18 and -34). (N, Cin, H, W) -> (N, C, H/stride, W/stride).
+
+    ``dilation`` is that of the convolution with the stride, ``later_dilation`` that of the one behind it: where a
+    stride was taken out, everything behind it has to dilate to read the positions it read before.
+    """
 
     expansion = 1
 
-    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, norm: Callable, shortcut):
+    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, later_dilation: int,
+                 norm: Callable, shortcut):
         super().__init__()
         self.conv1 = conv3x3(channels_in, channels, stride, dilation)
         self.bn1 = norm(channels)
         self.relu = nn.ReLU(inplace=True)
-        self.conv2 = conv3x3(channels, channels, 1, dilation)
+        self.conv2 = conv3x3(channels, channels, 1, later_dilation)
         self.bn2 = norm(channels)
         self.downsample = shortcut
 
@@ -76,12 +81,14 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1 down to ``channels``, 3x3, 1x1 up to ``4 * channels`` (ResNet-50 and deeper).
 
-    The stride sits on the 3x3 convolution (torchvision's "v1.5"), not on the first 1x1 as in the paper.
+    The stride sits on the 3x3 convolution (torchvision's "v1.5"), not on the first 1x1 as in the paper; no wide
+    convolution stands behind it, so ``later_dilation`` has nothing to set.
     """
 
     expansion = 4
 
-    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, norm: Callable, shortcut):
+    def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, later_dilation: int,
+                 norm: Callable, shortcut):
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
         self.bn1 = norm(channels)
@@ -115,8 +122,9 @@ class ResNet(nn.Module):
         Channels of the pictures.
     output_stride : int
         Input size over size of C5: 32, or 16 or 8, where dilation 2 (and 4) takes the place of the last stride (and
-        the one before). The parameters are the same for all three. As in torchvision, the first block of a dilated
-        stage keeps the dilation of the stage before; segmentation_models_pytorch dilates the whole stage.
+        the one before). The parameters are the same for all three, and the map at 32 is every second (fourth) px of the
+        map at 16 (8). As in torchvision, the convolution that loses its stride keeps the dilation of the stage before;
+        segmentation_models_pytorch dilates the whole stage.
     norm : callable
         ``norm(channels) -> module``: ``nn.BatchNorm2d``, ``FrozenBatchNorm2d``, a group norm.
 
@@ -151,7 +159,7 @@ class ResNet(nn.Module):
                 if k == 0 and (stride != 1 or channels != out):
                     shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
                 blocks.append(block(channels, width * 2 ** stage, stride if k == 0 else 1,
-                                    first_dilation if k == 0 else dilation, norm, shortcut))
+                                    first_dilation if k == 0 else dilation, dilation, norm, shortcut))
                 channels = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.channels = tuple(width * 2 ** stage * block.expansion for stage in range(4))

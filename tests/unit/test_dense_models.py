@@ -153,6 +153,19 @@ def test_the_auxiliary_head(name):
         without.logits_and_auxiliary(images)
 
 
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_a_dilated_backbone_contains_the_strided_one(block):
+    nets = {s: ResNet(block, (1, 1, 2, 2), width=4, output_stride=s).double().eval() for s in (32, 16, 8)}
+    images = torch.randn(1, 3, 97, 70, dtype=torch.float64)
+    for net in nets.values():
+        net.load_state_dict(nets[32].state_dict(), strict=True)
+    for coarse, fine in ((32, 16), (16, 8)):
+        for k in (2, 3):
+            maps = nets[coarse](images)[k], nets[fine](images)[k]
+            step = 2 if maps[0].shape[-1] < maps[1].shape[-1] else 1
+            torch.testing.assert_close(maps[1][..., ::step, ::step], maps[0], rtol=1e-10, atol=1e-12)
+
+
 def test_other_channels():
     assert build("v3", in_channels=1).eval()(torch.randn(1, 1, 20, 20)).shape == (1, 3, 20, 20)
 

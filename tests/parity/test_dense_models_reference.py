@@ -107,17 +107,16 @@ def test_aspp_is_torchvisions(rates, size):
 def smp_pspnet(num_classes, output_stride):
     """smp's encoder, pyramid and blocks in the paper's order: a 3x3 convolution, then a 1x1 classifier at the end.
 
-    A stage that smp dilates is dilated as a whole; its first block gets back the dilation of the stage before.
+    A stage that smp dilates is dilated as a whole; the convolution that lost its stride gets back the dilation of the
+    stage before.
     """
     net = smp.PSPNet("resnet18", encoder_weights=None, encoder_depth=5, classes=num_classes, psp_dropout=0.0)
     net.decoder.conv = Conv2dReLU(1024, 512, 3, padding=1, use_norm="batchnorm")
     net.segmentation_head = SegmentationHead(512, num_classes, kernel_size=1)
-    if output_stride < 32:
+    if output_stride == 8:
         net.encoder.make_dilated(output_stride)
-        firsts = {8: [(net.encoder.layer3[0], 1), (net.encoder.layer4[0], 2)], 16: [(net.encoder.layer4[0], 1)]}
-        for block, dilation in firsts[output_stride]:
-            for conv in (block.conv1, block.conv2):
-                conv.dilation = conv.padding = (dilation, dilation)
+        for block, dilation in ((net.encoder.layer3[0], 1), (net.encoder.layer4[0], 2)):
+            block.conv1.dilation = block.conv1.padding = (dilation, dilation)
     return net
 
 
