@@ -18,6 +18,11 @@ from seglab.models.roi_sampling import TrainingRoIs, sample_rois
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
 
+def _single(x: Tensor) -> Tensor:
+    """Half precision (autocast) ends where coordinates, exponentials and sums begin."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class RoIHeads(nn.Module):
     """Fast R-CNN's head: classifies every RoI and refines its box.
 
@@ -85,8 +90,9 @@ class RoIHeads(nn.Module):
 
     def boxes(self, features: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]
               ) -> tuple[Tensor, Tensor]:
-        """Class logits (R, K) and box offsets (R, 4K) of all RoIs of all pictures."""
-        return self.box_predictor(self.box_head(self.box_roi_pool(features, boxes, size)))
+        """Class logits (R, K) and box offsets (R, 4K) of all RoIs of all pictures, single precision or better."""
+        logits, deltas = self.box_predictor(self.box_head(self.box_roi_pool(features, boxes, size)))
+        return _single(logits), _single(deltas)
 
     def detect(self, logits: Tensor, deltas: Tensor, proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
                ) -> list[dict[str, Tensor]]:
@@ -126,8 +132,8 @@ class MaskRoIHeads(RoIHeads):
         self.mask_loss, self.mask_probabilities = mask_loss, mask_probabilities
 
     def masks(self, features: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Mask logits (P, K, m, m) of all boxes of all pictures."""
-        return self.mask_predictor(self.mask_head(self.mask_roi_pool(features, boxes, size)))
+        """Mask logits (P, K, m, m) of all boxes of all pictures, single precision or better."""
+        return _single(self.mask_predictor(self.mask_head(self.mask_roi_pool(features, boxes, size))))
 
     def branch_losses(self, features, positives, size, targets):
         """``loss_mask``."""

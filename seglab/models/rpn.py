@@ -51,10 +51,11 @@ class RPNHead(nn.Module):
 def flatten_predictions(maps: list[Tensor], columns: int) -> Tensor:
     """Maps ``(N, A * columns, H, W)`` of all levels -> ``(N, anchors, columns)`` in the order of the anchors.
 
-    Level by level, then row, column, anchor: the order of :func:`seglab.ops.grid_anchors`.
+    Level by level, then row, column, anchor: the order of :func:`seglab.ops.grid_anchors`. Half precision (autocast)
+    becomes single here: bfloat16 cannot tell 1000 px from 1002.
     """
     flat = [m.unflatten(1, (-1, columns)).permute(0, 3, 4, 1, 2).flatten(1, 3) for m in maps]
-    return torch.cat(flat, dim=1)
+    return torch.cat(flat, dim=1).to(torch.promote_types(maps[0].dtype, torch.float32))
 
 
 class RPN(nn.Module):

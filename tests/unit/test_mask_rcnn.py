@@ -204,6 +204,19 @@ def test_double_precision_channels_last_and_views():
         assert all(torch.allclose(plain[k].float(), other[k].float(), atol=1e-3) for k in plain)
 
 
+def test_autocast_computes_boxes_and_losses_in_single_precision():
+    model, images, targets = small(box_score_thresh=0.0), [picture()], [target()]
+    torch.manual_seed(0)
+    expected = model(images, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.manual_seed(0)
+        losses = finite_step(model, images, targets)
+        found = model.eval()(images)[0]
+    for name, value in losses.items():
+        assert value.dtype == torch.float32 and (value - expected[name]).abs() < 0.05 * expected[name] + 1e-3, name
+    assert all(found[name].dtype == torch.float32 for name in ("boxes", "scores", "masks"))
+
+
 def test_inputs_are_left_as_they_are():
     images, targets = [picture((50, 60))], [target(size=(50, 60), boxes=((4, 4, 30, 20),))]
     copies = images[0].clone(), {k: v.clone() for k, v in targets[0].items()}
