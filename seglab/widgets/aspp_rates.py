@@ -7,9 +7,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seglab.models import valid_tap_share
 from seglab.viz import LABEL_COLORS, to_rgb
+from seglab.widgets.drawing import GUTTER, beside, titled
 from seglab.widgets.panel import Panel
 
-SIDE, SMALL, PLOT = 396, 228, 132                            # px of the three pictures on the page
+SIDE, SMALL, PLOT = 396, 228, 146                            # px of the three pictures; the small ones fill one column
 RATE_MAX, SIZE_MAX = 40, 65
 BLUE, ORANGE = (tuple(map(int, LABEL_COLORS[k])) for k in (5, 6))
 GREY = (226, 226, 226)
@@ -55,14 +56,14 @@ def aspp_rates_picture(image, rate, size, x, y):
     counts = valid_tap_map(size, rate)
     share = valid_tap_share(size, size, rate)
     note = ", a 1x1 convolution" if rate >= size else ""
-    left = _titled(_taps(to_rgb(image), rate, size, row, column),
-                   f"{size}x{size} px map, rate {rate}: {counts[row, column]} of 9 taps read it here")
+    left = titled(_taps(to_rgb(image), rate, size, row, column),
+                  f"{size}x{size} px map, rate {rate}: {counts[row, column]} of 9 taps read it here")
     colours = (colormaps["viridis"]((counts - 1) / 8)[..., :3] * 255).round().astype(np.uint8)
     everywhere = np.asarray(Image.fromarray(colours).resize((SMALL, SMALL), Image.Resampling.NEAREST))
     right = np.concatenate([
-        _titled(everywhere, f"valid taps: {100 * share:.0f} %{note}"),
-        _titled(_curve(size, rate), "share of valid taps by rate", SIDE - SMALL - PLOT)], axis=0)
-    return np.concatenate([left, np.full((left.shape[0], 12, 3), 255, np.uint8), right], axis=1)
+        titled(everywhere, f"valid taps: {100 * share:.0f} %{note}"),
+        titled(_curve(size, rate), "share of valid taps by rate")], axis=0)
+    return beside(left, right)
 
 
 def aspp_rates_explorer(image):
@@ -82,7 +83,7 @@ def aspp_rates_explorer(image):
     def draw(rate, size, x, y):
         return aspp_rates_picture(rgb, rate, size, x, y)
 
-    return Panel(draw, width=SIDE + SMALL + 12,
+    return Panel(draw, width=SIDE + SMALL + GUTTER,
                  rate=ipywidgets.IntSlider(value=12, min=1, max=RATE_MAX, description="rate"),
                  size=ipywidgets.IntSlider(value=33, min=5, max=SIZE_MAX, description="map side"),
                  x=ipywidgets.FloatSlider(value=0.5, min=0, max=1, step=0.05, description="place x"),
@@ -124,12 +125,4 @@ def _curve(size, rate):
     draw.ellipse([cx - 5, cy - 5, cx + 5, cy + 5], fill=ORANGE, outline="white")
     for r in (1, 10, 20, 30, 40):
         draw.text((at(r, 0)[0], bottom + 4), str(r), fill="black", font=font, anchor="mt")
-    return np.asarray(canvas)
-
-
-def _titled(rgb, text, height=22):
-    """The picture under a white strip with a line of text."""
-    canvas = Image.new("RGB", (rgb.shape[1], rgb.shape[0] + height), "white")
-    canvas.paste(Image.fromarray(rgb), (0, height))
-    ImageDraw.Draw(canvas).text((2, height - 19), text, fill="black", font=ImageFont.load_default(13))
     return np.asarray(canvas)
