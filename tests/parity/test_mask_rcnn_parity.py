@@ -248,7 +248,7 @@ def test_resnet50_detections_losses_and_gradients(resnet50_reference):
     same_losses_and_gradients(ours, theirs, images, targets, "instances", 0)
 
 
-def test_resnet50_under_published_names_with_frozen_norm(resnet50_reference):
+def test_resnet50_under_published_names_with_frozen_norm(resnet50_reference, tmp_path):
     old = published_names(resnet50_reference.state_dict())
     backbone = _resnet_fpn_extractor(
         torchvision.models.resnet50(weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d), 5)
@@ -259,8 +259,11 @@ def test_resnet50_under_published_names_with_frozen_norm(resnet50_reference):
     unfrozen.load_state_dict(old, strict=True)
     same_detections(unfrozen, resnet50_reference, images, "published names")
     before = dict(old)
-    ours = load_coco_v1(old, **SETTINGS).double()
-    assert not ours.training and old.keys() == before.keys()
+    torch.save({name: value.float() for name, value in old.items()}, tmp_path / "published.pth")
+    ours = load_coco_v1(tmp_path / "published.pth", **SETTINGS)
+    assert not ours.training
+    ours.double().load_state_dict(load_coco_v1(old, **SETTINGS).state_dict())
+    assert old.keys() == before.keys()
     ours.load_state_dict(old)                                # in double precision this time
     x = torch.randn(1, 3, 64, 64, dtype=torch.float64)
     with torch.no_grad():

@@ -181,6 +181,33 @@ def test_pictures_of_any_size(size):
     assert (found["boxes"] >= 0).all() and (found["boxes"] <= torch.tensor([size[1], size[0]] * 2) + 1e-4).all()
 
 
+def test_no_detections_and_no_proposals():
+    for change in (dict(box_score_thresh=1.0), dict(rpn_score_thresh=1.0)):
+        found = small(**change).eval()([picture((40, 50)), picture()])
+        assert [tuple(d["masks"].shape) for d in found] == [(0, 1, 40, 50), (0, 1, 64, 64)]
+        assert all(d["boxes"].shape == (0, 4) and len(d["labels"]) == len(d["scores"]) == 0 for d in found)
+    model = small(rpn_score_thresh=1.0)
+    assert finite_step(model, [picture()], [target()])["loss_mask"] > 0            # the true boxes are RoIs too
+    losses = finite_step(model, [picture()], [target(())])                         # not a single RoI
+    assert losses["loss_classifier"] == losses["loss_box_reg"] == losses["loss_mask"] == 0
+
+
+class OneMap(nn.Conv2d):
+    """A backbone without pyramid: one map of stride 16, 8 channels."""
+
+    def __init__(self):
+        super().__init__(3, 8, 16, 16)
+
+
+def test_backbone_with_a_single_map():
+    model = small(box_score_thresh=0.0)
+    plain = MaskRCNN(OneMap(), 4, mask_head=MaskHead(8, ()), **{**OPTIONS, "anchor_sizes": ((16, 32),)},
+                     box_score_thresh=0.0)
+    finite_step(plain, [picture()], [target()])
+    assert plain.roi_heads.mask_predictor.conv5_mask.in_channels == 8
+    assert len(plain.eval()([picture()])[0]["boxes"]) and model.roi_heads.mask_head.out_channels == 16
+
+
 def test_batch_is_not_mixed_up():
     """A picture gives the same detections alone and beside others (of a size that pads it alike)."""
     model = small(box_score_thresh=0.0).eval()
