@@ -3,12 +3,13 @@
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
 from seglab.metrics import iou, trimap_iou
 from seglab.viz import CORRECT, FALSE, MISSED, overlay, to_array, to_rgb
+from seglab.widgets.drawing import beside, titled
 from seglab.widgets.panel import Panel
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -96,12 +97,10 @@ def decoder_picture(image, labels, stride, band, sampling="cell means"):
     for where, colour in ((near & ~wrong & (truth > 0), CORRECT), (wrong & (truth > 0), MISSED),
                           (wrong & (truth == 0), FALSE)):
         errors[where] = colour
-    pictures = [
-        _titled(overlay(image, predicted, alpha=0.35), f"labels through a grid of {stride} px"),
-        _titled(scene, f"the band within {band} px: {100 * near.mean():.0f} % of the picture"),
-        _titled(errors, f"mean IoU {100 * inside:.1f} in the band, {100 * everywhere:.1f} overall")]
-    gutter = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([pictures[0], gutter, pictures[1], gutter, pictures[2]], axis=1)
+    return beside(
+        titled(_shown(overlay(image, predicted, alpha=0.35)), f"labels through a grid of {stride} px"),
+        titled(_shown(scene), f"the band within {band} px: {100 * near.mean():.0f} % of the picture"),
+        titled(_shown(errors), f"mean IoU {100 * inside:.1f} in the band, {100 * everywhere:.1f} overall"))
 
 
 def decoder_explorer(image, labels):
@@ -125,10 +124,7 @@ def decoder_explorer(image, labels):
                  sampling=ipywidgets.Dropdown(options=SAMPLING, description="sampling"))
 
 
-def _titled(rgb, text, height=22):
-    """The picture, enlarged to SIDE px, under a white strip with a line of text."""
-    picture = Image.fromarray(rgb).resize((SIDE, round(SIDE * rgb.shape[0] / rgb.shape[1])), Image.Resampling.NEAREST)
-    canvas = Image.new("RGB", (SIDE, picture.height + height), "white")
-    canvas.paste(picture, (0, height))
-    ImageDraw.Draw(canvas).text((2, 3), text, fill="black", font=ImageFont.load_default(13))
-    return np.asarray(canvas)
+def _shown(rgb):
+    """The picture at SIDE px a side."""
+    size = SIDE, round(SIDE * rgb.shape[0] / rgb.shape[1])
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.NEAREST))
