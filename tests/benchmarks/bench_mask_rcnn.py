@@ -88,7 +88,8 @@ def steps(ours, theirs, images, mine, reference, repeats):
             losses[k] = model(images, targets)
             sum(losses[k].values()).backward()
             seconds[k].append(time.perf_counter() - begun)
-    difference = max(float((losses[0][name] - value).abs() / value.abs()) for name, value in losses[1].items())
+            losses[k] = {name: float(value.detach()) for name, value in losses[k].items()}
+    difference = max(abs(losses[0][name] - value) / abs(value) for name, value in losses[1].items())
     return [statistics.median(s[1:]) for s in seconds], difference                # the first step warms up
 
 
