@@ -136,7 +136,7 @@ def test_mobilenet_v2_dilated_against_smp(output_stride):
 
 # ---------------------------------------------------------------- Xception
 
-@pytest.mark.parametrize("output_stride", [8, 16, 32])
+@pytest.mark.parametrize("output_stride", [8, 16])
 def test_xception_65_against_timm(output_stride):
     torch.manual_seed(0)
     reference = shaken(timm.create_model("xception65", num_classes=0, output_stride=output_stride)).eval()
