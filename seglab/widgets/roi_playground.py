@@ -75,7 +75,7 @@ def roi_picture(picture, x, y, w, h, bins, samples, aligned, stride=16):
 @cache
 def pictures(size=192):
     """What the playground shows: a scene of shapes in grey and a linear ramp, (size, size) in 0..1."""
-    scene = Shapes(size=(size, size), radius=(24.0, 50.0), objects=(3, 4), texture=0.3, seed=5)[2].image.mean(0).numpy()
+    scene = Shapes(size=(size, size), radius=(24.0, 50.0), objects=(3, 4), texture=0.3, seed=5)[7].image.mean(0).numpy()
     y, x = np.mgrid[:size, :size] + 0.5
     return {"scene": scene, "ramp": (2 * x + y) / (3 * size)}
 
@@ -102,8 +102,8 @@ def roi_playground(stride=16):
         return roi_picture(pictures()[picture], x, y, w, h, bins, samples, pixels, stride)
 
     centres = [("centre at i + 1/2 (aligned)", True), ("centre at i (paper)", False)]
-    return Panel(draw, width=744, x=slider("x (px)", 40, 0, 150), y=slider("y (px)", 27, 0, 150),
-                 w=slider("w (px)", 91, 4, 190), h=slider("h (px)", 105, 4, 190), bins=slider("bins", 3, 1, 7),
+    return Panel(draw, width=744, x=slider("x (px)", 65, 0, 150), y=slider("y (px)", 50, 0, 150),
+                 w=slider("w (px)", 78, 4, 190), h=slider("h (px)", 108, 4, 190), bins=slider("bins", 3, 1, 7),
                  samples=slider("samples", 2, 0, 4),
                  pixels=ipywidgets.Dropdown(options=centres, value=True, description="cell i"),
                  picture=ipywidgets.Dropdown(options=["scene", "ramp"], value="scene", description="picture"))

@@ -60,7 +60,7 @@ def test_roi_align_is_exact_on_the_ramp():
     cells = torch.from_numpy(fine).reshape(1, 1, 12, 16, 12, 16).mean((3, 5))
     box = torch.tensor([[0, 40.0, 27.0, 131.0, 132.0]], dtype=torch.float64)
     exact = module._exact_means(fine, 40, 27, 91, 105, 3)
-    np.testing.assert_allclose(roi_align(cells, box, 3, 1 / 16, 2, True)[0, 0], exact, atol=2e-5)      # the ramp has steps of a px
+    np.testing.assert_allclose(roi_align(cells, box, 3, 1 / 16, 2, True)[0, 0], exact, atol=2e-5)        # it has steps
     assert np.abs(roi_pool(cells, box, 3, 1 / 16)[0, 0].numpy() - exact).mean() > 0.03
 
 
