@@ -201,6 +201,18 @@ def test_bad_input(operator, arguments, error, message):
         operator(*arguments)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
+@OPERATORS
+def test_on_a_gpu(operator):
+    features = torch.rand(2, 5, 20, 17, dtype=torch.float64, requires_grad=True)
+    boxes = [torch.tensor([[1.0, 2.0, 9.5, 30.0]]), torch.tensor([[-3.0, 0.5, 12.0, 15.0], [4.0, 4.0, 4.0, 4.0]])]
+    results = []
+    for device in ("cpu", "cuda"):
+        pooled = operator(features.to(device), [b.to(device) for b in boxes], 4)
+        results.append((pooled.cpu(), torch.autograd.grad((pooled ** 2).sum(), features)[0]))
+    torch.testing.assert_close(*results, rtol=0, atol=1e-12)
+
+
 def test_bad_sampling_ratio():
     with pytest.raises(TypeError, match="sampling_ratio must be an int"):
         roi_align(MAP, FINE, 2, 1.0, 2.0)
