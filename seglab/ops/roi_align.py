@@ -96,9 +96,9 @@ def axis_taps(start, end, bins, length, sampling_ratio, aligned):
     side = end - start if aligned else (end - start).clamp(min=1)
     step = side / bins
     samples = torch.full_like(step, sampling_ratio) if sampling_ratio > 0 else step.ceil().clamp(min=0)
-    # Adaptive samples are at most 1 cell apart, and from 2 a bin on more than 0.5: only 2 length + 4 of them can fall
-    # on the map, however large the box. A bin that starts far outside skips to its first one there.
-    most = int(samples.amax().clamp(max=sampling_ratio if sampling_ratio > 0 else 2 * length + 4))
+    # Adaptive samples of a bin larger than the map are at most 1 cell apart and more than length / (length + 1): fewer
+    # than length + 4 of them can fall on the map, however large the box. A bin that starts outside skips to the first.
+    most = int(samples.amax().clamp(max=sampling_ratio if sampling_ratio > 0 else length + 6))
     begin = (start[:, None] + torch.arange(bins).to(start) * step[:, None])[..., None]           # (K, bins, 1)
     spacing = (step / samples.clamp(min=1))[:, None, None]
     skipped = ((-1 - begin) / spacing).floor().sub(1).nan_to_num(0).clamp(min=0) if sampling_ratio <= 0 else 0

@@ -74,6 +74,18 @@ def test_roi_align_over_many_boxes():
 
 
 @pytest.mark.parametrize("aligned", [False, True])
+def test_adaptive_boxes_much_larger_than_the_map(aligned):
+    """Only the samples on the map are laid out, and none of them may be lost."""
+    features = torch.rand(1, 1, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for side in (7.2, 9.01, 10.5, 33.3, 250.9):
+        for start in (-0.9 * side, -0.5 * side, -1.3, 0.7):
+            boxes = torch.tensor([[0, start, start - 0.3, start + side, start + side]], dtype=torch.float64)
+            for size in (1, 2):
+                value, grad = compare(roi_align, reference.roi_align, features, boxes, size, 1.0, -1, aligned)
+                assert value <= 1e-14 and grad <= 1e-14
+
+
+@pytest.mark.parametrize("aligned", [False, True])
 def test_roi_align_in_float32(aligned):
     for seed in range(10):
         features, boxes = case(seed, torch.float32)
