@@ -203,7 +203,7 @@ def look_inside(model: nn.Module, image: Tensor, layers: Sequence[Layer],
     for layer in layers:
         try:
             found[layer] = maps_of(seen, layer) if layer.module in known else f"the model has no layer {layer.module}"
-        except ValueError as err:
+        except (ValueError, RuntimeError) as err:  # RuntimeError: a tensor that cannot be brought to the CPU
             found[layer] = str(err)
     return found
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglab.data import Cells, data_folder, load_nuclei
+from seglab.data import Cells, Shapes, data_folder, load_nuclei
 from seglab.losses import cross_entropy
-from seglab.models import UNet
+from seglab.models import DeepLabV3Plus, UNet, resnet18, small_mask_rcnn
 from seglab.train import fit, load_weights
 from seglab.viz.features import Layer
 
@@ -119,7 +119,64 @@ def _unet_layers(base: int, depth: int) -> tuple[Layer, ...]:
     return (*layers, Layer("head", "decoder", "logits", stride=1))
 
 
+def _deeplab() -> nn.Module:
+    return DeepLabV3Plus(resnet18(width=16, output_stride=16), 4, 16, rates=(1, 2, 3), channels=64)
+
+
+def _deeplab_input(images: Tensor) -> Tensor:
+    return (images - 0.5) * 4  # as it was trained
+
+
+def _deeplab_scenes(seed: int) -> Shapes:
+    return Shapes(size=(96, 96), num_classes=4, objects=(2, 4), radius=(12.0, 26.0), texture=0.3, seed=seed)
+
+
+def _deeplab_batch(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    scenes = _deeplab_scenes(1)
+    samples = [scenes[k] for k in torch.randint(1000, (8,), generator=generator).tolist()]
+    return _deeplab_input(torch.stack([s.image for s in samples])), torch.stack([s.semantic for s in samples])
+
+
+_DEEPLAB_LAYERS = (
+    *(Layer(f"backbone.layer{k}", "encoder", f"C{k + 1}, stride {s}") for k, s in ((1, 4), (2, 8), (3, 16), (4, 16))),
+    Layer("aspp.convs.0", "pyramid", "ASPP, 1x1"),
+    *(Layer(f"aspp.convs.{k}", "pyramid", f"ASPP, rate {k}") for k in (1, 2, 3)),
+    Layer("aspp.convs.4.3", "pyramid", "ASPP, pooled"), Layer("aspp.project", "pyramid", "ASPP, joined"),
+    Layer("reduce", "skip", "skip, stride 4"),
+    Layer("fuse.0", "decoder", "decoder 1"), Layer("fuse.1", "decoder", "decoder 2"),
+    Layer("head", "decoder", "logits, stride 4"),
+)
+
+
+def _detector_batch(generator: torch.Generator) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    scenes = Shapes(seed=0)
+    samples = [scenes[k] for k in torch.randint(1000, (4,), generator=generator).tolist()]
+    return torch.stack([s.image for s in samples]), [
+        {"boxes": s.boxes, "labels": s.classes, "instances": s.instances} for s in samples]
+
+
+def _detector_loss(model: nn.Module, images: Tensor, targets: list[dict[str, Tensor]]) -> Tensor:
+    return sum(model(list(images), targets).values())
+
+
+_DETECTOR_LAYERS = (
+    *(Layer(f"backbone.body.layer{k}", "backbone", f"C{k + 1}, stride {2 ** (k + 1)}") for k in (1, 2, 3, 4)),
+    *(Layer(f"backbone.fpn.layer_blocks.{k}", "pyramid", f"P{k + 2}, stride {2 ** (k + 2)}") for k in range(4)),
+    *(Layer("rpn.head.conv", "proposals", f"RPN on P{k + 2}", call=k) for k in range(5)),
+    *(Layer("rpn.head.cls_logits", "proposals", f"objectness P{k + 2}", call=k) for k in range(5)),
+    *(Layer("roi_heads.box_roi_pool", "regions", f"proposal {k + 1}", item=k, stride=0) for k in range(2)),
+    *(Layer("roi_heads.mask_roi_pool", "regions", f"object {k + 1}", item=k, stride=0) for k in range(2)),
+    *(Layer("roi_heads.mask_head", "mask", f"mask head {k + 1}", item=k, stride=0) for k in range(2)),
+    *(Layer("roi_heads.mask_predictor", "mask", f"masks {k + 1}", item=k, stride=0) for k in range(2)),
+)
+
 TRAINED = (
     TrainedModel("U-Net, nuclei", "unet_nuclei.safetensors", lambda: UNet(base_channels=16, depth=4), _unet_pictures,
                  _unet_layers(16, 4), _unet_batch, _dense_loss, steps=40),
+    TrainedModel("DeepLabV3+, shapes", "deeplabv3plus_shapes.safetensors", _deeplab,
+                 lambda: [_deeplab_scenes(2)[k].image for k in (0, 1, 2)], _DEEPLAB_LAYERS, _deeplab_batch, _dense_loss,
+                 steps=60, run=lambda model, image: model(_deeplab_input(image)[None])),
+    TrainedModel("Mask R-CNN, shapes", "mask_rcnn_shapes.safetensors", small_mask_rcnn,
+                 lambda: [Shapes(seed=1)[k].image for k in (0, 1, 2)], _DETECTOR_LAYERS, _detector_batch,
+                 _detector_loss, steps=30, run=lambda model, image: model([image])),
 )

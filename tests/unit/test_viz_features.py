@@ -122,6 +122,13 @@ def test_a_model_on_the_gpu_gives_maps_on_the_cpu(net, image):
         torch.testing.assert_close(found[name], expected[name], atol=1e-3, rtol=1e-3)
 
 
+def test_maps_that_cannot_be_brought_to_the_cpu_say_so(image):
+    """Without a GPU: "meta" stands for the other device, where there are shapes and no values."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3)).to("meta")
+    found = look_inside(net, image, [Layer("0")])[Layer("0")]
+    assert isinstance(found, str) and len(found) > 20 and hooks(net) == 0
+
+
 def test_strength_is_the_spread_and_never_nan():
     maps = torch.stack([torch.full((4, 4), 9.0), torch.arange(16.0).reshape(4, 4), torch.full((4, 4), torch.nan)])
     assert strength(maps).tolist() == pytest.approx([0, 4.609772, 0])
