@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from seglab.viz import LABEL_COLORS, MISSED, to_rgb
 from seglab.viz.features import Layer, look_inside, record_features, strength
 from seglab.widgets.panel import Panel
-from seglab.widgets.trained_models import TRAINED, TrainedModel, load_trained
+from seglab.widgets.trained_models import TRAINED, TrainedModel, checkpoint, load_trained
 
 __all__ = ["VIEWS", "feature_explorer", "feature_picture", "model_explorer", "record_features"]
 
@@ -45,8 +45,8 @@ def feature_picture(image: Tensor, features: dict[Layer, Tensor | str], layer: i
         Beyond the layer's last one, the last one is shown.
     view : {"grid", "mean", "strongest", "overlay", "side by side"}
         The middle pane: all channels (144 at once, those round the chosen one), the mean over the channels, the nine
-        that vary most, or the chosen one over the picture. "side by side" shows the mean map of every layer, a row a
-        group. To the right the chosen channel, large.
+        that vary most, or the chosen one over the picture. "side by side" shows the mean map of every layer instead,
+        group after group. To the right the chosen channel, large.
 
     Notes
     -----
@@ -119,8 +119,9 @@ def feature_explorer(model: nn.Module, image: Tensor, layers: Sequence[str]) -> 
 def model_explorer(trained: Sequence[TrainedModel] = TRAINED) -> Panel:
     """Menus for network, picture, layer and view, and a slider for the channel, over :func:`feature_picture`.
 
-    A network is loaded, and run on a picture, when it is first looked at; the last eight pairs are kept. What cannot
-    be shown says so in the picture.
+    The networks are loaded at once, so that no move has to wait for a file; one whose file is missing is trained when
+    it is first looked at, which takes seconds. Maps of the last sixteen pairs of network and picture are kept. What
+    cannot be shown says so in the picture.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ def model_explorer(trained: Sequence[TrainedModel] = TRAINED) -> Panel:
     pictures = lru_cache(maxsize=None)(lambda title: entries[title].pictures())
     load = lru_cache(maxsize=None)(lambda title: load_trained(entries[title]))
 
-    @lru_cache(maxsize=8)
+    @lru_cache(maxsize=16)
     def features(title: str, picture: int) -> dict[Layer, Tensor | str]:
         entry = entries[title]
         return look_inside(load(title)[0], pictures(title)[picture], entry.layers, entry.run)
@@ -162,6 +163,9 @@ def model_explorer(trained: Sequence[TrainedModel] = TRAINED) -> Panel:
     def options(title: str) -> list[str]:
         return [place.name for place in entries[title].layers]
 
+    for entry in trained:
+        if checkpoint(entry).exists():
+            last_channel(entry.title, 0, entry.layers[0].name)
     first = next(iter(entries))
     menus = {name: ipywidgets.Dropdown(options=values, value=values[0], description=name) for name, values in (
         ("model", list(entries)), ("picture", [0, 1, 2]), ("layer", options(first)), ("view", list(VIEWS)))}

@@ -55,6 +55,11 @@ class TrainedModel:
     run: Callable[[nn.Module, Tensor], Any] = lambda model, image: model(image[None])
 
 
+def checkpoint(entry: TrainedModel, folder: str | Path | None = None) -> Path:
+    """Where the weights of a network are, or would be: ``data/weights`` of the checkout unless ``folder`` is given."""
+    return (data_folder() / "weights" if folder is None else Path(folder)) / entry.file
+
+
 def load_trained(entry: TrainedModel, folder: str | Path | None = None) -> tuple[nn.Module, str]:
     """The network with its stored weights, or a stand-in trained now when the file is missing.
 
@@ -74,7 +79,7 @@ def load_trained(entry: TrainedModel, folder: str | Path | None = None) -> tuple
     ValueError
         If the file is corrupt or holds another model.
     """
-    path = Path(folder) / entry.file if folder is not None else data_folder() / "weights" / entry.file
+    path = checkpoint(entry, folder)
     with torch.random.fork_rng(devices=[]):  # a reader's own seed must not depend on whether the file is there
         torch.manual_seed(0)
         model = entry.build()
