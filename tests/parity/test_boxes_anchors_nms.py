@@ -76,7 +76,7 @@ def test_boxes_of_masks(seed, n, height, width, dtype):
 
 
 @pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-5), (torch.float64, 1e-13)])
-@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0)])
+@pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0), (2.0, 3.0, 5.0, 7.0)])
 def test_box_coder(dtype, bound, weights):
     g = torch.Generator().manual_seed(1)
     coder = tv_utils.BoxCoder(weights)

@@ -96,10 +96,19 @@ def test_flattening():
     assert torch.equal(flatten_predictions(deltas, 4).reshape(-1, 4), want[1])
 
 
+def test_anchors_of_sizes_that_the_stride_does_not_divide():
+    """Rows 6 px and columns 8 px apart: torchvision divides the padded size by the map's, whatever the stride was."""
+    mine, reference = networks()
+    size, maps = (20, 24), [torch.zeros(1, 6, n, n, dtype=torch.float64) for n in (3, 2, 1)]
+    want = reference.anchor_generator(ImageList(torch.zeros(1, 3, *size), [size]), maps)[0]
+    assert torch.equal(torch.cat(mine.anchors(maps, size)), want)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.6])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("training", [False, True])
-def test_proposals(dtype, training):
-    mine, reference = networks(dtype)
+def test_proposals(dtype, training, threshold):
+    mine, reference = networks(dtype, nms_thresh=threshold)
     mine.train(training), reference.train(training)
     logits, deltas = mine.head(features(dtype))
     anchors = mine.anchors(logits, PADDED)
@@ -113,6 +122,8 @@ def test_proposals(dtype, training):
         assert 10 < len(got) <= limit and got.shape == want.shape
         assert (got - want).abs().max() <= (1e-4 if dtype == torch.float32 else 1e-12)
         assert not got.requires_grad
+    if threshold == 0.2:                                             # levels did not suppress each other
+        assert len(tv.nms(boxes[0], scores[0], threshold)) < len(boxes[0])
     report(f"proposal filter, {str(dtype)[6:]}", "filter_proposals", sum(map(len, boxes)),
            max((a - b).abs().max().item() for a, b in zip(boxes, want_boxes, strict=True)))
 

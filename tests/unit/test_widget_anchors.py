@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from seglab.data import Sample, Shapes
+from seglab.viz import CORRECT, MISSED
 from seglab.widgets.anchors import RATIOS, SIZES, STRIDES, anchor_explorer, anchor_picture
 
 SCENE = Shapes(size=(128, 128), objects=(3, 8), seed=7)[5]
@@ -31,6 +32,15 @@ def test_every_corner_of_the_controls_draws_a_picture_of_one_size(sizes, ratios,
                                     {"nms_threshold": 0.1}])
 def test_every_control_changes_the_picture(change):
     assert (anchor_picture(SCENE, **STATE) != anchor_picture(SCENE, **STATE | change)).any()
+
+
+def test_colours_say_which_objects_have_an_anchor():
+    """Left half: nothing is green that no anchor reaches, nothing orange where all are reached."""
+    def has(colour, iou):
+        picture = anchor_picture(SCENE, **STATE | {"iou": iou})
+        return bool((picture[:, :384] == colour).all(-1).any())
+    assert has(MISSED, 0.95) and not has(CORRECT, 0.95)
+    assert has(CORRECT, 0.1) and not has(MISSED, 0.1)
 
 
 def test_it_is_a_pure_function():
