@@ -4,7 +4,7 @@ import operator
 
 import torch
 
-MAX_PIXELS = 96 * 96                                      # N^2 float64 for 9,216 px are 0.7 GB
+MAX_PIXELS = 96 * 96                                      # two (N, N) float64 of 9,216 px are 1.4 GB
 NORMALIZATIONS = ("symmetric", None)
 
 
@@ -138,7 +138,7 @@ def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, 
     height, width = image.shape[1:]
     if height * width > MAX_PIXELS:
         raise ValueError(f"image must have at most {MAX_PIXELS} px (96 x 96): the exact sums over all pairs take "
-                         f"{8 * (height * width) ** 2 / 1e9:.3g} GB for {height} x {width} px. 48 x 48 is sensible "
+                         f"{16 * (height * width) ** 2 / 1e9:.3g} GB for {height} x {width} px. 48 x 48 is sensible "
                          "(a fraction of a second): shrink the picture, or use a lattice approximation "
                          "(pydensecrf) at full size")
     if normalization not in NORMALIZATIONS:

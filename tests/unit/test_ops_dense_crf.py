@@ -115,7 +115,7 @@ def test_48_by_48_in_less_than_a_second():
     (dict(image=IMAGE * float("nan")), ValueError, "image must be finite"),
     (dict(image=IMAGE * 255), ValueError, "image must be in 0..1 if it is float"),
     (dict(unary=torch.zeros(2, 97, 96), image=torch.zeros(1, 97, 96)), ValueError,
-     r"at most 9216 px.* 0\.694 GB for 97 x 96 px\. 48 x 48 is sensible"),
+     r"at most 9216 px.* 1\.39 GB for 97 x 96 px\. 48 x 48 is sensible"),
     (dict(theta_alpha=0), ValueError, "theta_alpha must be finite and > 0, got 0"),
     (dict(theta_beta=-1.0), ValueError, "theta_beta must be finite and > 0"),
     (dict(theta_gamma=float("inf")), ValueError, "theta_gamma must be finite"),
