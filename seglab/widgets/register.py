@@ -72,10 +72,19 @@ def _weight_map_playground():
     return weight_map_playground(Cells(size=(128, 128), count=24, gap=0, seed=4)[0].instances)
 
 
+def _decoder_explorer():
+    from seglab.data import Shapes
+    from seglab.widgets.decoder import decoder_explorer
+
+    scene = Shapes(size=(128, 128), num_classes=6, objects=(2, 4), radius=(16, 34), texture=0.3, seed=3)[1]
+    return decoder_explorer(scene.image, (scene.semantic > 0).long())
+
+
 REGISTER: dict[str, Entry] = {
     "metric_damage_lab": Entry("01", "which damage each metric sees", _metric_damage_lab),
     "marker_playground": Entry("02", "watershed markers under smoothing and h-maxima", _marker_playground),
     "imbalance_lab": Entry("03", "what each loss learns at each foreground share", _imbalance_lab),
     "feature_explorer": Entry("05", "feature maps of the trained U-Net", _feature_explorer),
     "weight_map_playground": Entry("06", "the U-Net's pixel weights under w0, sigma and gap", _weight_map_playground),
+    "decoder_explorer": Entry("11", "what is left of outlines behind a grid of each stride", _decoder_explorer),
 }
