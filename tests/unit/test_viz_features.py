@@ -132,6 +132,9 @@ def test_maps_that_cannot_be_brought_to_the_cpu_say_so(image):
 def test_strength_is_the_spread_and_never_nan():
     maps = torch.stack([torch.full((4, 4), 9.0), torch.arange(16.0).reshape(4, 4), torch.full((4, 4), torch.nan)])
     assert strength(maps).tolist() == pytest.approx([0, 4.609772, 0])
+    maps[1, 0, 0] = torch.inf
+    assert strength(maps).tolist() == [0, 0, 0]
+    assert strength(torch.tensor([-3.0, 2.0, torch.inf]).reshape(3, 1, 1)).tolist() == [3, 2, 0]
     assert strength(torch.tensor([-3.0, 2.0]).reshape(2, 1, 1)).tolist() == [3, 2]
 
 
@@ -176,5 +179,6 @@ def test_patches_keep_apart_and_skip_what_is_not_finite():
     patches = activating_patches(net, [image], "0", 0, field, count=50)
     places = [(p.top, p.left) for p in patches]
     assert patches[0].value == 9 and len(set(places)) == len(places)
+    assert places[0] == (5, 5) and torch.equal(patches[0].image, torch.ones(1, 3, 3))
     assert all(max(abs(a[0] - b[0]), abs(a[1] - b[1])) >= 2 for a in places for b in places if a != b)
     assert activating_patches(net, [image * torch.nan], "0", 0, field) == []
