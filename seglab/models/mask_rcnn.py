@@ -3,7 +3,7 @@
 He, Gkioxari, Dollár, Girshick, ICCV 2017. Built in notebook 14.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -90,12 +90,12 @@ def maskrcnn_resnet50_fpn(num_classes: int = 91, norm: Callable[[int], nn.Module
     return MaskRCNN(ResNetFPN(resnet50(norm=norm)), num_classes, **options)
 
 
-def load_coco_v1(weights: str | Path | Mapping[str, Tensor], **options) -> MaskRCNN:
+def load_coco_v1(path: str | Path, **options) -> MaskRCNN:
     """The published COCO_V1 detector (box AP 37.9, mask AP 34.6 on COCO val2017, says torchvision), in eval mode.
 
     Parameters
     ----------
-    weights : path or state dict
+    path : path
         ``maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth`` as downloaded; nothing is downloaded here.
     options
         Those of :class:`MaskRCNN`.
@@ -105,7 +105,7 @@ def load_coco_v1(weights: str | Path | Mapping[str, Tensor], **options) -> MaskR
     It was trained with frozen batch normalisation that adds *no* eps to the variance. With the usual 1e-5 it loads
     as well, and is silently a little worse.
     """
-    state = weights if isinstance(weights, Mapping) else torch.load(weights, map_location="cpu", weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     classes = state["roi_heads.box_predictor.cls_score.bias"].shape[0]
     model = maskrcnn_resnet50_fpn(classes, partial(FrozenBatchNorm2d, eps=0.0), **options)
     model.load_state_dict(state)
