@@ -27,7 +27,7 @@ from seglab.models import (
 )
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-quick = settings(deadline=None, max_examples=40)
+quick = settings(deadline=None, max_examples=25)
 
 
 def label_map(generator, height, width, count):
