@@ -66,6 +66,25 @@ def test_every_threshold_of_every_stage_draws_a_picture_of_one_size(stages, stag
     assert all((pictures[2] != o).any() for o in others)
 
 
+def test_an_object_that_no_anchor_fits_well_still_has_one(model):
+    scene = SCENES[14]
+    stages = record_stages(model, scene.image, {"boxes": scene.boxes, "labels": scene.classes})
+    best = box_iou(scene.boxes, torch.cat(stages.anchors)).max(1)[0]
+    matched = torch.cat(stages.matched)
+    assert best.min() < 0.5 and set(matched[matched >= 0].tolist()) == set(range(len(scene)))
+
+
+@pytest.mark.parametrize("stage", [4, 5, 7, 8, 9])
+def test_what_is_below_the_threshold_is_not_drawn(stages, stage):
+    """Above the line at the foot, which counts the detections at every stage."""
+    low, high, top = (stage_picture(stages, stage, t)[20:404] for t in (0.05, 0.45, 0.99999))
+    assert (low != high).any() or stage == 7
+    assert (high != top).any()
+    if stage in (4, 5):                                                 # no proposal is left, the heat map is black
+        heat = top[:, 396:]
+        assert (heat == heat[0, 0]).all() and (low[:, 396:] != heat[0, 0]).any()
+
+
 def test_without_truth_names_or_detections(model):
     grey = torch.full((3, 128, 128), 0.5)
     stages = record_stages(model, grey)
@@ -78,11 +97,14 @@ def test_a_scene_of_another_size(model):
     wide = Shapes(size=(128, 192), seed=3)[0]
     stages = record_stages(model, wide.image, {"boxes": wide.boxes, "labels": wide.classes}, SCENES.classes)
     assert {stage_picture(stages, k, 0.3).shape for k in range(len(STAGES))} == {(424, 780, 3)}
+    pane = stage_picture(stages, 0, 0.3)[20:404, :384]                  # 2 px a px: 256 of the 384 rows
+    assert (pane[256:] == 255).all() and (pane[:256] < 255).any(2).mean() > 0.9
 
 
 def test_bad_input(model, stages):
-    with pytest.raises(ValueError, match="leaves as it is"):
-        record_stages(model, torch.rand(3, 100, 100))
+    for size in ((100, 100), (128, 136)):                               # resized; padded
+        with pytest.raises(ValueError, match="leaves as it is"):
+            record_stages(model, torch.rand(3, *size))
     with pytest.raises(ValueError, match="names must name 4 classes"):
         record_stages(model, torch.rand(3, 128, 128), names=("a", "b"))
     assert model.training, "also after an error"
