@@ -48,7 +48,7 @@ def through_grid(labels, stride, sampling="cell means"):
     target = torch.from_numpy(to_array(labels).astype(np.int64))
     one_hot = F.one_hot(target).permute(2, 0, 1)[None].float()
     if sampling == "cell means":
-        coarse = F.avg_pool2d(one_hot, stride, ceil_mode=True, count_include_pad=False)
+        coarse = F.avg_pool2d(one_hot, stride, ceil_mode=True)
     else:
         coarse = one_hot[..., ::stride, ::stride]
     size = [stride * side for side in coarse.shape[-2:]]

@@ -122,6 +122,18 @@ def test_other_precisions(dtype):
     assert out.dtype == dtype and out.isfinite().all()
 
 
+def test_mobilenet_s_activations_end_at_six():
+    net = mobilenet_v2(width=0.25).eval()
+    for block in net.features:
+        block.register_forward_hook(lambda _, __, out: out * 100)
+    seen = []
+    for part in net.modules():
+        if isinstance(part, nn.ReLU6):
+            part.register_forward_hook(lambda _, __, out: seen.append(out.max().item()))
+    net(torch.rand(1, 3, 64, 64))
+    assert len(seen) == 1 + 16 * 2 + 1 and max(seen) == 6
+
+
 def test_one_class_and_rates_far_larger_than_the_map():
     net = network("resnet", 8, classes=1).eval()
     assert net(torch.rand(2, 3, 9, 17)).shape == (2, 1, 9, 17)
