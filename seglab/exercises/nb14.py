@@ -57,8 +57,8 @@ def class_of_rois(answer) -> Iterator[Case]:
 
 @exercise("14.2", title="The offsets of the true class", hints=[
     "The 4K numbers of a row are K groups of four. Give the row that shape first.",
-    "deltas.unflatten(1, (-1, 4)) has shape (R, K, 4), also for R = 0, where view cannot guess K. Then pick, for row r, "
-    "class classes[r]: indexing with two tensors does exactly that.",
+    "deltas.unflatten(1, (-1, 4)) has shape (R, K, 4), also for R = 0, where view cannot guess K. Then pick, for row "
+    "r, class classes[r]: indexing with two tensors does exactly that.",
     "deltas.unflatten(1, (-1, 4))[torch.arange(len(deltas)), classes]",
 ])
 def own_offsets(answer) -> Iterator[Case]:
