@@ -6,6 +6,8 @@ when somebody happens to move a slider.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 from seglab.widgets.panel import Panel
 
@@ -18,73 +20,90 @@ class Entry:
     ----------
     notebook : str
         Number of the notebook that shows it.
+    factory : str
+        Module of `seglab.widgets` and function in it that makes the Panel: "weight_map:weight_map_playground".
     shows : str
         What its picture shows, in one line.
-    build : callable
-        Without arguments; the Panel that the notebook shows.
+    data : callable
+        Without arguments; what the notebook hands to the factory.
     """
 
     notebook: str
+    factory: str
     shows: str
-    build: Callable[[], Panel]
+    data: Callable[[], tuple[Any, ...]] = tuple
+
+    def build(self) -> Panel:
+        """The Panel that the notebook shows. Imports and loads only now."""
+        module, name = self.factory.split(":")
+        return getattr(import_module(f"seglab.widgets.{module}"), name)(*self.data())
 
 
-def _metric_damage_lab():
+def _nuclei():
     import numpy as np
 
     from seglab.data import load_nuclei, relabel
     from seglab.ops import separate_touching
-    from seglab.widgets.metric_damage import metric_damage_lab
 
     part = relabel(separate_touching(load_nuclei("all").instances.numpy(), 1)[96:224, 0:128])
     area = np.bincount(part.ravel())[1:]
-    return metric_damage_lab(part, np.append(0, np.where(area > np.median(area), 2, 1)))
+    return part, np.append(0, np.where(area > np.median(area), 2, 1))
 
 
-def _marker_playground():
-    from seglab.widgets.classic import marker_playground
-
-    return marker_playground()
-
-
-def _imbalance_lab():
-    from seglab.widgets.imbalance import imbalance_lab
-
-    return imbalance_lab()
-
-
-def _feature_explorer():
+def _unet():
     from seglab.data import data_folder, load_nuclei
     from seglab.models import UNet
     from seglab.train import load_weights
-    from seglab.widgets.feature_maps import feature_explorer
 
     model = UNet(base_channels=16, depth=4)
     load_weights(data_folder() / "weights" / "unet_nuclei.safetensors", model)
     layers = ["down.0", "down.1", "down.2", "down.3", "ups.0.up", "ups.0.conv", "ups.1.conv", "ups.2.conv", "head"]
-    return feature_explorer(model, load_nuclei("test").image[:, :188, :188], layers)
+    return model, load_nuclei("test").image[:, :188, :188], layers
 
 
-def _weight_map_playground():
+def _touching_cells():
     from seglab.data import Cells
-    from seglab.widgets.weight_map import weight_map_playground
 
-    return weight_map_playground(Cells(size=(128, 128), count=24, gap=0, seed=4)[0].instances)
+    return (Cells(size=(128, 128), count=24, gap=0, seed=4)[0].instances,)
 
 
-def _decoder_explorer():
+def _scene(index, **options):
     from seglab.data import Shapes
-    from seglab.widgets.decoder import decoder_explorer
 
-    scene = Shapes(size=(128, 128), num_classes=6, objects=(2, 4), radius=(16, 34), texture=0.3, seed=3)[1]
-    return decoder_explorer(scene.image, (scene.semantic > 0).long())
+    return Shapes(**options)[index]
 
 
-REGISTER: dict[str, Entry] = {
-    "metric_damage_lab": Entry("01", "which damage each metric sees", _metric_damage_lab),
-    "marker_playground": Entry("02", "watershed markers under smoothing and h-maxima", _marker_playground),
-    "imbalance_lab": Entry("03", "what each loss learns at each foreground share", _imbalance_lab),
-    "feature_explorer": Entry("05", "feature maps of the trained U-Net", _feature_explorer),
-    "weight_map_playground": Entry("06", "the U-Net's pixel weights under w0, sigma and gap", _weight_map_playground),
-    "decoder_explorer": Entry("11", "what is left of outlines behind a grid of each stride", _decoder_explorer),
-}
+def _shape_and_mask():
+    scene = _scene(1, size=(128, 128), num_classes=6, objects=(2, 4), radius=(16, 34), texture=0.3, seed=3)
+    return scene.image, (scene.semantic > 0).long()
+
+
+def _detector():
+    from seglab.data import Shapes, data_folder
+    from seglab.models import small_mask_rcnn
+    from seglab.train import load_weights
+
+    model, scenes = small_mask_rcnn(), Shapes(seed=1)
+    load_weights(data_folder() / "weights" / "mask_rcnn_shapes.safetensors", model)
+    return model, scenes[0], scenes.classes
+
+
+ENTRIES = (
+    Entry("01", "metric_damage:metric_damage_lab", "which damage each metric sees", _nuclei),
+    Entry("02", "classic:marker_playground", "watershed markers under smoothing and h-maxima"),
+    Entry("03", "imbalance:imbalance_lab", "what each loss learns at each foreground share"),
+    Entry("05", "feature_maps:feature_explorer", "feature maps of the trained U-Net", _unet),
+    Entry("06", "weight_map:weight_map_playground", "the U-Net's pixel weights: w0, sigma, gap", _touching_cells),
+    Entry("09", "dilation:dilation_explorer", "receptive field and gridding of a stack of dilated convolutions"),
+    Entry("09", "crf:crf_playground", "what a dense CRF does to a rough segmentation"),
+    Entry("10", "aspp_rates:aspp_rates_explorer", "which taps of an atrous convolution still read the map",
+          lambda: (_scene(0, size=(96, 96), seed=1).image,)),
+    Entry("11", "decoder:decoder_explorer", "what is left of outlines behind a grid of each stride", _shape_and_mask),
+    Entry("12", "anchors:anchor_explorer", "objects reached by anchors, proposals left by suppression",
+          lambda: (_scene(23, size=(128, 128), objects=(3, 8), seed=7),)),
+    Entry("13", "roi_playground:roi_playground", "bins, samples and values of RoIPool and RoIAlign for one box"),
+    Entry("14", "detection_stages:detection_stages", "a detector's stages from the picture to the masks", _detector),
+    Entry("17", "feature_maps:model_explorer", "what every trained network of the course computes on the way"),
+)
+
+REGISTER: dict[str, Entry] = {entry.factory.split(":")[1]: entry for entry in ENTRIES}
