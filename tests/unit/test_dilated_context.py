@@ -67,6 +67,13 @@ def test_the_relu_trap_negative_inputs_are_cut():
     assert torch.equal(DilatedContext(3)(x), x.clamp(min=0))
 
 
+def test_no_relu_after_the_last_layer():
+    net = DilatedContext(2)
+    nn.init.constant_(net.layers[-1].bias, -3.0)
+    x = torch.rand(1, 2, 4, 5)
+    torch.testing.assert_close(net(x), x - 3)
+
+
 @pytest.mark.parametrize("size", ["basic", "large"])
 @pytest.mark.parametrize("shape", [(1, 2, 1, 1), (2, 2, 17, 40)])
 def test_every_parameter_gets_a_gradient(size, shape):
