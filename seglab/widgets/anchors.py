@@ -86,8 +86,8 @@ def anchor_picture(sample, sizes, size, ratios, stride, iou, nms_threshold):
     found = int(hits.any(1).sum())
     again = int(hits.any(0).sum()) - found
     pictures = [left.titled(f"{len(anchors):,} anchors; {reached} of {len(truth)} objects reached"),
-                right.titled(f"{len(scores)} boxes, {len(kept)} kept, best {len(shown)} shown: {found} of {len(truth)} "
-                             f"found, {max(again, 0)} twice")]
+                right.titled(f"{len(scores)} boxes, {len(kept)} kept, {len(shown)} shown: {found} of {len(truth)} "
+                             f"found, {max(again, 0)} duplicates")]
     gutter = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
     return np.concatenate([pictures[0], gutter, pictures[1]], axis=1)
 
