@@ -59,7 +59,7 @@ notebooks: $(READY) ## run every notebook and compare what it prints with what i
 	  --nbval-sanitize-with=tests/sanitize.cfg $(NOTEBOOKS)
 
 browser: $(READY) ## drive the widgets in JupyterLab; skipped where there is no Chromium
-	@python -m pytest -q tests/browser
+	@python -m pytest -q -n $(WORKERS) --dist load tests/browser
 
 execute: $(READY) ## run NOTEBOOKS (all of them) and store their outputs
 	@python -m seglab.coursework execute $(NOTEBOOKS)
