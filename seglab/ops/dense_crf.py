@@ -158,21 +158,24 @@ def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, 
     kernel = _spatial(height, width, theta_alpha, grey)
     colours = grey.flatten(1) / (theta_beta * math.sqrt(2))
     for start in range(0, len(kernel), 256):               # by blocks of rows: the differences stay in the cache
-        here = colours[:, start:start + 256, None]
-        far = sum((a - b).square_() for a, b in zip(here, colours, strict=True))
+        far = (colours[0, start:start + 256, None] - colours[0]).square_()
+        for c in colours[1:]:
+            far.add_((c[start:start + 256, None] - c).square_())
         kernel[start:start + 256].mul_(far.neg_().exp_())
-    kernel = _weighted(kernel, w1, normalization)
-    return kernel.add_(_weighted(_spatial(height, width, theta_gamma, grey), w2, normalization)) if w2 else kernel
-
-
-def _spatial(height, width, theta, like):
-    """exp(-|p_i - p_j|^2 / (2 theta^2)) for all pairs of pixels: a product of one factor a row and one a column."""
-    along = [torch.arange(n, dtype=like.dtype, device=like.device) / theta for n in (height, width)]
-    return torch.kron(*[torch.exp(-(p[:, None] - p).square() / 2) for p in along])
-
-
-def _weighted(kernel, weight, normalization):
     if normalization is None:
-        return kernel.fill_diagonal_(0).mul_(weight)
+        kernel.mul_(w1).add_(_spatial(height, width, theta_gamma, grey), alpha=w2)
+        return kernel.fill_diagonal_(0)
     scale = kernel.sum(1).rsqrt()
-    return kernel.mul_(scale[:, None] * weight).mul_(scale)
+    kernel.mul_(scale[:, None] * w1).mul_(scale)
+    return kernel.add_(_spatial(height, width, theta_gamma, grey, normalized=True), alpha=w2) if w2 else kernel
+
+
+def _spatial(height, width, theta, like, normalized=False):
+    """exp(-|p_i - p_j|^2 / (2 theta^2)) for all pairs of pixels: a product of one factor a row and one a column."""
+    factors = []
+    for n in (height, width):
+        p = torch.arange(n, dtype=like.dtype, device=like.device) / theta
+        factor = torch.exp(-(p[:, None] - p).square() / 2)
+        scale = factor.sum(1).rsqrt()                      # the row sums of a product are products of row sums
+        factors.append(scale[:, None] * factor * scale if normalized else factor)
+    return torch.kron(*factors)
