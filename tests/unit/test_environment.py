@@ -97,9 +97,9 @@ def test_the_package_loads_with_what_a_plain_install_brings():
 def test_notebooks_and_tests_import_nothing_undeclared():
     for path in ROOT.glob("notebooks/*.ipynb"):
         assert not undeclared(notebook_source(path), DIRECT), path
+    ours = {path.stem for path in ROOT.glob("tests/**/*.py")}
     for path in ROOT.glob("tests/**/*.py"):
-        beside = {p.stem for p in path.parent.glob("*.py")}
-        assert not undeclared(path.read_text(), DIRECT) - beside, path
+        assert not undeclared(path.read_text(), DIRECT) - ours, path
 
 
 def test_an_undeclared_import_is_noticed():
