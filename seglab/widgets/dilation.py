@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seglab.ops import path_counts
 from seglab.viz import LABEL_COLORS
+from seglab.widgets.drawing import titled
 from seglab.widgets.panel import Panel
 
 SIDE, GUTTER = 400, 14                                       # px of each of the two pictures on the page
@@ -44,8 +45,8 @@ def dilation_picture(kernel, rates):
     counts = path_counts(rates, kernel)
     share = (counts > 0).mean()
     weights = f"{kernel * kernel * len(rates)} weights a channel pair"
-    left = _titled(_field(counts), f"field {len(counts)} x {len(counts)} px, {100 * share**2:.0f} % of it read")
-    right = _titled(_tree(kernel, rates), f"one axis: {int((counts == 0).sum())} holes; {weights}")
+    left = titled(_field(counts), f"field {len(counts)} x {len(counts)} px, {100 * share**2:.0f} % of it read")
+    right = titled(_tree(kernel, rates), f"one axis: {int((counts == 0).sum())} holes; {weights}")
     return np.concatenate([left, np.full((left.shape[0], GUTTER, 3), 255, np.uint8), right], axis=1)
 
 
@@ -110,12 +111,4 @@ def _tree(kernel, rates):
             x = origin + place * step
             draw.ellipse([x - dot, y - dot, x + dot, y + dot], fill=fill)
     draw.text((2, y), "input", fill="black", font=font, anchor="lm")
-    return np.asarray(canvas)
-
-
-def _titled(rgb, text, height=22):
-    """The picture under a white strip with a line of text."""
-    canvas = Image.new("RGB", (rgb.shape[1], rgb.shape[0] + height), "white")
-    canvas.paste(Image.fromarray(rgb), (0, height))
-    ImageDraw.Draw(canvas).text((2, 3), text, fill="black", font=ImageFont.load_default(13))
     return np.asarray(canvas)

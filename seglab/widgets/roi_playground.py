@@ -11,11 +11,12 @@ from seglab.data import Shapes
 from seglab.ops import roi_align, roi_pool
 from seglab.ops.roi_pool import axis_cells, round_half_away
 from seglab.viz import to_array
+from seglab.widgets.drawing import titled
 from seglab.widgets.panel import Panel
 
 SIDE = 360                                                   # px of the feature map on the page
 TRUE_BOX, ROUNDED, CHOSEN = (255, 255, 255), (230, 159, 0), (86, 180, 233)
-LEFT, GUTTER, TITLE, SMALL = 4, 16, 22, 232
+LEFT, GUTTER, SMALL = 4, 16, 232
 
 
 def roi_picture(picture, x, y, w, h, bins, samples, aligned, stride=16):
@@ -62,9 +63,9 @@ def roi_picture(picture, x, y, w, h, bins, samples, aligned, stride=16):
     sampled = roi_align(cells[None, None], box, bins, 1 / stride, samples, aligned)[0, 0].numpy()
     exact = _exact_means(fine, x, y, w, h, bins)
     offset = 0.5 if aligned else 0.0
-    above = [_titled(_draw_pool(cells.numpy(), box[0, 1:] / stride, bins),
+    above = [titled(np.asarray(_draw_pool(cells.numpy(), box[0, 1:] / stride, bins)),
                      "RoIPool: orange = rounded, blue = largest cell"),
-             _titled(_draw_align(cells.numpy(), box[0, 1:] / stride - offset, bins, samples, aligned),
+             titled(np.asarray(_draw_align(cells.numpy(), box[0, 1:] / stride - offset, bins, samples, aligned)),
                      "RoIAlign: nothing is rounded, blue = samples")]
     below = [_values(pooled, f"RoIPool, off by {_error(pooled, exact)}"),
              _values(sampled, f"RoIAlign, off by {_error(sampled, exact)}"),
@@ -194,14 +195,7 @@ def _values(values, title):
     for (r, c), value in np.ndenumerate(values):
         draw.text(((c + 0.5) * scale, (r + 0.5) * scale), f"{value:.2f}", anchor="mm", font=font,
                   fill="white" if value < 0.6 else "black")
-    return _titled(canvas, title)
-
-
-def _titled(picture, text):
-    canvas = Image.new("RGB", (picture.width, picture.height + TITLE), "white")
-    canvas.paste(picture, (0, TITLE))
-    ImageDraw.Draw(canvas).text((2, 3), text, fill="black", font=ImageFont.load_default(13))
-    return np.asarray(canvas)
+    return titled(np.asarray(canvas), title)
 
 
 def _beside(pictures):
