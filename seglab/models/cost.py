@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from seglab.modes import evaluating
+
 
 def count_parameters(model: nn.Module) -> int:
     """Number of learnt values; a parameter that two modules share counts once, buffers do not count."""
@@ -67,8 +69,8 @@ class Latency(NamedTuple):
 def latency(model: nn.Module, images: Tensor, repeats: int = 10, warm_up: int = 2) -> Latency:
     """Time ``model(images)`` in evaluation mode, ``repeats`` times after ``warm_up`` passes that do not count.
 
-    The first passes allocate memory and choose algorithms. On a GPU the clock waits for the device to finish. The mode
-    of the model is restored.
+    The first passes allocate memory and choose algorithms. On a GPU the clock waits for the device to finish. Every
+    module gets back the mode it came with, so that frozen batch norms stay frozen.
 
     Raises
     ------
@@ -77,8 +79,6 @@ def latency(model: nn.Module, images: Tensor, repeats: int = 10, warm_up: int = 
     """
     if repeats < 1:
         raise ValueError(f"repeats must be >= 1, got {repeats!r}")
-    training = model.training
-    model.eval()
 
     def once() -> float:
         if images.is_cuda:
@@ -89,9 +89,7 @@ def latency(model: nn.Module, images: Tensor, repeats: int = 10, warm_up: int = 
             torch.cuda.synchronize(images.device)
         return time.perf_counter() - begun
 
-    try:
+    with evaluating(model):
         times = [once() for _ in range(warm_up + repeats)][warm_up:]
-    finally:
-        model.train(training)
     low, median, high = statistics.quantiles(times, n=4) if repeats > 1 else times * 3
     return Latency(median, low, high)

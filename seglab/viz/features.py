@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seglab.modes import evaluating
 from seglab.ops import ReceptiveField
 
 
@@ -149,15 +150,9 @@ def run_recorded(model: nn.Module, image: Tensor, modules: Iterable[str],
     dict of str to list of Call
         See :func:`recording`.
     """
-    training = {module: module.training for module in model.modules()}
     run = run or (lambda model, image: model(image[None]))
-    try:
-        model.eval()
-        with torch.no_grad(), recording(model, modules) as seen:
-            run(model, image.to(device_of(model, image)))
-    finally:
-        for module, mode in training.items():
-            module.training = mode
+    with evaluating(model), torch.no_grad(), recording(model, modules) as seen:
+        run(model, image.to(device_of(model, image)))
     return seen
 
 

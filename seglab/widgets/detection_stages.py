@@ -12,6 +12,7 @@ from torch import Tensor
 from seglab.models.mask_paste import paste_masks
 from seglab.models.mask_rcnn import MaskRCNN
 from seglab.models.rpn import flatten_predictions
+from seglab.modes import evaluating
 from seglab.ops.boxes import box_iou, clip_boxes_to_image, decode_boxes
 from seglab.ops.matching import match
 from seglab.ops.roi_align import roi_align
@@ -70,12 +71,8 @@ def record_stages(model: MaskRCNN, image: Tensor, truth: dict | None = None, nam
     ValueError
         If the model would resize or pad this picture: the boxes of the stages would not fit what is shown.
     """
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return _record(model, image, truth, names)
-    finally:
-        model.train(training)
 
 
 def _record(model, image, truth, names):
