@@ -11,7 +11,7 @@ from seglab.exercises import Case, exercise
     "`prediction == truth` is a tensor of True and False.",
     "The mean of a tensor of 0 and 1 is the share of ones; booleans have to become floats first.",
     "(prediction == truth).float().mean().item()",
-])
+], points=1, count=3)
 def pixel_accuracy(answer) -> Iterator[Case]:
     """``answer(prediction, truth)``: share of equal pixels."""
     truth = torch.tensor([[1, 0, 0], [0, 2, 2]])

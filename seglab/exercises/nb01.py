@@ -12,7 +12,7 @@ from seglab.metrics import merges_and_splits
     "How many pixels do the two masks share, and how many has each?",
     "`true & pred` is the shared part. Both may be uint8: turn them into bool first, then `.sum()` counts in int64.",
     "2 * (X & Y).sum() / (X.sum() + Y.sum()), and 1.0 if that sum is 0.",
-])
+], points=1, count=7)
 def dice(answer) -> Iterator[Case]:
     """``answer(true, pred)``: Dice of two masks."""
     rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def dice(answer) -> Iterator[Case]:
     "The diagonal holds what is right. A row sum is the true pixels of a class, a column sum the predicted ones.",
     "union = n.sum(0) + n.sum(1) - np.diag(n). A class with union 0 occurs nowhere: it must not enter the mean.",
     "occurs = union > 0; return (np.diag(n)[occurs] / union[occurs]).mean() if occurs.any() else 1.0",
-])
+], points=2, count=5)
 def mean_iou(answer) -> Iterator[Case]:
     """``answer(n)``: mean IoU of a confusion matrix over the classes that occur."""
     toy = np.array([[7, 1, 1], [1, 3, 0], [1, 0, 2]])
@@ -86,7 +86,7 @@ def _pair(true, pred):
     "these i.",
     "With `homes` the collected ids: each of them needs one object to exist, every further one is a merge: "
     "len(homes) - len(set(homes)).",
-])
+], points=3, count=9)
 def merges(answer) -> Iterator[Case]:
     """``answer(labels_true, labels_pred)``: number of merges."""
     row = [[1, 1, 1, 2, 2, 2, 0, 5, 5, 5, 9, 9, 9]]
@@ -122,7 +122,7 @@ def merges(answer) -> Iterator[Case]:
     "For each r in np.linspace(0, 1, 101): the *best* precision among all places with recall >= r, and 0 if there is "
     "none.",
     "precision[recall >= r].max(initial=0) does both, and works for no detection at all. The mean over the 101 is AP.",
-])
+], points=3, count=7)
 def average_precision(answer) -> Iterator[Case]:
     """``answer(right, positives)``: AP with 101 recall points."""
     rng = np.random.default_rng(3)

@@ -21,7 +21,7 @@ def _otsu_pictures():
     "Each class contributes its share of the pixels times its variance: low.size / image.size * low.var().",
     "Leave the largest grey value out of the loop: nothing lies above it. Return the t with the *smallest* sum, for "
     "example with min(values, key=...).",
-])
+], points=2, count=5)
 def otsu_within(answer):
     for name, image in _otsu_pictures().items():
         got, want = answer(image.copy()), int(threshold_otsu(image))
@@ -56,7 +56,7 @@ def _tiles(image, tile):
     "edge by itself.",
     "`part = image[y:y + tile, x:x + tile]`, and the same slice of the mask gets `part > otsu(part)`.",
     "If part.min() == part.max() there is nothing to separate: leave the mask False there.",
-])
+], points=2, count=4)
 def otsu_tiles(answer):
     rng = np.random.default_rng(3)
     ramp = (np.arange(48) * 4)[None] + 60 * (rng.random((32, 48)) < 0.3) + rng.integers(0, 5, (32, 48))
@@ -99,7 +99,7 @@ def _mask_advice(got, want):
     "Pixel i has at most two neighbours, i - 1 and i + 1. np.diff(g) gives all the steps at once: n - 1 of them.",
     "The weights stand beside the diagonal, on both sides and negative: np.diag(w, 1) + np.diag(w, -1) is W.",
     "The diagonal holds the sum of the weights that leave the pixel: L = np.diag(W.sum(axis=1)) - W.",
-])
+], points=2, count=4)
 def row_laplacian(answer):
     for name, g, beta in (("even ground", np.ones(4), 5.0), ("one step", np.array([0.0, 0.0, 1.0, 1.0]), 2.0),
                           ("noise", np.random.default_rng(4).random(7), 20.0), ("a single pixel", np.ones(1), 1.0)):
@@ -132,7 +132,7 @@ def row_laplacian(answer):
     "A pixel that ends up as background is cut from the source. What must that cost?",
     "links[0], the source's link, carries R[0], the cost of *background*; links[1] carries R[1].",
     "Copy R, then overwrite: columns with labels == 2 become (K, 0), columns with labels == 1 become (0, K).",
-])
+], points=2, count=6)
 def terminal_links(answer):
     R = np.array([[1.0, 2.0, 7.0, 9.0], [8.0, 6.0, 3.0, 2.0]])
     kept = R.copy()
@@ -172,7 +172,7 @@ def terminal_links(answer):
     "For one direction: ((image[:, 1:] - image[:, :-1])**2).sum(axis=2), a number for each pair.",
     "Put the numbers of all four directions into one array (np.concatenate of their ravel()s) before taking the mean: "
     "there are not equally many in each.",
-])
+], points=2, count=4)
 def contrast_beta(answer):
     rng = np.random.default_rng(5)
     slope = np.tile(np.arange(5.0)[:, None], (4, 1, 3))

@@ -26,7 +26,7 @@ def _close(got: object, expected: float, tolerance: float = 1e-6) -> bool:
     "Write the loss of a constant p: the lesion pixels are a share eps of all, and each of them weighs w.",
     "L(p) = -w eps log p - (1 - eps) log(1 - p), up to a factor that does not depend on p. Set dL/dp = 0.",
     "w eps / p = (1 - eps) / (1 - p), so p / (1 - p) = w eps / (1 - eps). Solve for p.",
-])
+], points=1, count=3)
 def resting_point(answer) -> Iterator[Case]:
     """``answer(share, weight)``: the constant prediction that minimises weighted BCE."""
     got = _value(answer(0.01, 1.0))
@@ -49,7 +49,7 @@ def resting_point(answer) -> Iterator[Case]:
     "A weight w multiplies the frequency of lesion, and so the odds: odds_net = w * odds_world.",
     "odds = q / (1 - q). Divide by w, then go back from odds o to a probability: o / (1 + o).",
     "Simplified: q / (q + w * (1 - q)). This form has no division by zero at q = 1.",
-])
+], points=2, count=4)
 def undo_weight(answer) -> Iterator[Case]:
     """``answer(q, weight)``: calibrated probabilities."""
     q = torch.tensor([[0.1, 0.5, 0.9]], dtype=torch.float64)
@@ -79,7 +79,7 @@ def undo_weight(answer) -> Iterator[Case]:
     "labelled = target != 255; multiply the sigmoid by it; g = (target == 1). Sums over (1, 2) keep pictures apart.",
     "overlap = (p * g).sum((1, 2)); union = (p + g).sum((1, 2)) - overlap; "
     "return (1 - (overlap + 1e-5) / (union + 1e-5)).mean()",
-])
+], points=3, count=4)
 def soft_jaccard(answer) -> Iterator[Case]:
     """``answer(logits, target)``: mean soft Jaccard loss over pictures."""
     draw = torch.Generator().manual_seed(3)
@@ -131,7 +131,7 @@ def _jaccard(logits: Tensor, target: Tensor, already: bool = False) -> Tensor:
     "The denominator of class c sums the labelled pixels of those pictures whose count of c is above 0.",
     "frequency = counts.sum(1) / ((counts > 0) * labelled).sum(1); the median over frequency[frequency > 0] (for an "
     "even number of classes the mean of the middle two); weight 0 where the frequency is 0.",
-])
+], points=3, count=3)
 def median_frequency_weights(answer) -> Iterator[Case]:
     """``answer(labels, num_classes)``: weight of each class."""
     labels = torch.zeros(2, 4, 5, dtype=torch.long)
@@ -167,7 +167,7 @@ def median_frequency_weights(answer) -> Iterator[Case]:
     "Sort the errors from large to small, put the labels in the same order, and use the Jaccard steps of section 10.",
     "errors, order = F.relu(1 - torch.where(g == 1, z, -z)).flatten().sort(descending=True); "
     "truth = g.flatten()[order]; then the three lines of lovasz().",
-])
+], points=4, count=4)
 def lovasz_hinge(answer) -> Iterator[Case]:
     """``answer(z, g)``: Lovász hinge of one picture."""
     z = torch.tensor([[3.0, -0.5], [0.25, -2.0]], dtype=torch.float64)

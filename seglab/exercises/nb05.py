@@ -13,7 +13,7 @@ from seglab.models import UNet, legal_sizes, output_size
     "After the last level there is no pooling. On the way up every level doubles the side, then costs 4 px again.",
     "for each of the depth - 1 poolings: size -= 4; if size % 2: return None; size //= 2. Then size -= 4 for the "
     "bottom, and depth - 1 times size = 2 * size - 4. Return None whenever size drops to 0 or below.",
-])
+], points=2, count=5)
 def legal_output(answer) -> Iterator[Case]:
     """``answer(size, depth)``: output side of a valid U-Net, or None."""
     yield "572 px gives 388 px at depth 5", answer(572, 5) == 388, _walked(answer(572, 5))
@@ -48,7 +48,7 @@ def _walked(got: object) -> str:
     "Down, level i has base * 2**i channels. An up step halves the channels; after the concatenation they are back.",
     "Sum conv(3, a, b) + conv(3, b, b) on every level down, then on the way up conv(2, 2b, b) + conv(3, 2b, b) + "
     "conv(3, b, b), and conv(1, base, num_classes) at the end.",
-])
+], points=3, count=4)
 def parameter_count(answer) -> Iterator[Case]:
     """``answer(in_channels, num_classes, base_channels, depth)``: number of parameters."""
     got = answer(1, 2, 64, 5)
@@ -81,7 +81,7 @@ def _concat(base, depth):
     "Tiles may overlap, they must not leave gaps, and every start has to be on the pooling grid.",
     "Step by the largest multiple of `multiple` that is not larger than the tile's output.",
     "step = output // multiple * multiple; list(range(0, size, step)). What sticks out at the end is cut off.",
-])
+], points=2, count=16)
 def tile_starts(answer) -> Iterator[Case]:
     """``answer(size, output, multiple)``: starts of the output tiles along one axis."""
     starts = list(answer(1000, 388, 16))
@@ -106,7 +106,7 @@ def tile_starts(answer) -> Iterator[Case]:
     "Grey values between two pixels make sense, labels between two labels do not: pass mode='nearest' for them.",
     "field = elastic_field(*image.shape[-2:], generator=generator); return warp(image, field), "
     "warp(labels[None].float(), field, 'nearest')[0].to(labels.dtype).",
-])
+], points=3, count=7)
 def deform_together(answer) -> Iterator[Case]:
     """``answer(image, labels, generator)``: both deformed by one field."""
     stripes = (torch.arange(48) // 6 * 40).repeat(64, 1)

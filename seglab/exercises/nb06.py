@@ -12,7 +12,7 @@ from seglab.exercises import Case, exercise
     "Write the border term for s = d1 + d2 and divide by its value at s = 0. What has to equal `fraction`?",
     "exp(-s**2 / (2 * sigma**2)) = fraction. Take the logarithm of both sides; w0 is gone already.",
     "s**2 = -2 * sigma**2 * ln(fraction), so s = sigma * sqrt(2 * ln(1 / fraction)).",
-])
+], points=1, count=5)
 def reach(answer) -> Iterator[Case]:
     """``answer(sigma, fraction)``: d1 + d2 in px at which the border term is that fraction of w0."""
     for sigma, fraction in ((5.0, 0.5), (5.0, 0.01), (2.0, 0.1), (10.0, 0.9)):
@@ -48,7 +48,7 @@ def _sorted_distances(labels: np.ndarray) -> np.ndarray:
     "Keep two arrays that start at infinity. A new distance d either beats d1, and then the old d1 becomes second, or "
     "it may still beat d2.",
     "For each k: d2 = np.minimum(d2, np.maximum(d1, d)), and only then d1 = np.minimum(d1, d).",
-])
+], points=3, count=6)
 def two_nearest(answer) -> Iterator[Case]:
     """``answer(labels)``: the arrays d1, d2 of distances to the nearest and second nearest cell."""
     for name, labels in _maps().items():
@@ -95,7 +95,7 @@ def _why_not_nearest(labels, d1, d2, want) -> str:
     "foreground, its total is f * weight.",
     "Each class may have half of the total: background 0.5 / (1 - f), foreground 0.5 / f. If f is 0 or 1, return "
     "(1.0, 1.0).",
-])
+], points=2, count=3)
 def class_term(answer) -> Iterator[Case]:
     """``answer(label_maps)``: the weights (background, foreground)."""
     small, large = np.zeros((4, 4), int), np.zeros((10, 20), int)
@@ -131,7 +131,7 @@ def _borders() -> tuple[np.ndarray, np.ndarray]:
     "Which pixels are meant? Background of the truth, with d1 + d2 at most `within` px.",
     "You need both distances: sort the distance transforms of all cells at each pixel, and take the first two.",
     "border = (labels == 0) & (d1 + d2 <= within); return (~predicted[border]).mean(), and 1.0 if no pixel is border.",
-])
+], points=3, count=5)
 def border_recall(answer) -> Iterator[Case]:
     """``answer(labels, predicted, within)``: share of the thin background that was predicted as background."""
     labels, predicted = _borders()

@@ -13,7 +13,7 @@ from seglab.ops import path_counts
     "k taps at rate r: how many steps of r lie between the first tap and the last? It is one fewer than the taps.",
     "The kernel spans (k - 1) r + 1 px. It has to be at least `field`: solve for r.",
     "r >= (field - 1) / (k - 1), rounded up: -(-(field - 1) // (k - 1)). A rate below 1 does not exist.",
-])
+], points=1, count=8)
 def rate_for(answer) -> Iterator[Case]:
     """``answer(kernel, field)``: the smallest rate at which the kernel spans at least ``field`` px."""
     for kernel, field in ((3, 25), (7, 25), (4, 13), (3, 24), (5, 10), (2, 9)):
@@ -34,7 +34,7 @@ def rate_for(answer) -> Iterator[Case]:
     "Which offsets does one layer of rate r reach? -r, 0 and r. And two layers? Every sum of one offset of each.",
     "Start with the set {0}; for each rate replace it by {p + s * r for p in the set for s in (-1, 0, 1)}.",
     "The field has 1 + 2 * sum(rates) positions along the axis; what is not in the set is a hole.",
-])
+], points=2, count=10)
 def holes(answer) -> Iterator[Case]:
     """``answer(rates)``: positions along one axis of the field of 3-tap layers that no path reaches."""
     for rates in ([2], [1, 1], [2, 2, 2], [1, 2, 5], [2, 4, 8], [1, 2, 9], [4, 1, 12], [3, 3]):
@@ -61,7 +61,7 @@ def holes(answer) -> Iterator[Case]:
     "the whole module? Equation 5: weight C / c_out.",
     "w = torch.zeros(c_out, c_in, kernel, kernel); the middle tap, kernel // 2, is C / c_out where the groups agree: "
     "torch.arange(c_out)[:, None] * C // c_out == torch.arange(c_in) * C // c_in.",
-])
+], points=3, count=5)
 def wide_identity(answer) -> Iterator[Case]:
     """``answer(c_in, c_out, C, kernel)``: weights (c_out, c_in, kernel, kernel) of equation 5 without noise."""
     for c_in, c_out, c, kernel in ((3, 3, 3, 3), (2, 4, 2, 3), (8, 4, 2, 1), (6, 6, 3, 5), (12, 3, 3, 3)):
@@ -102,7 +102,7 @@ def _why_not_identity(got, want, c) -> str:
     "Messages first: label l hears from pixel j how much j believes in l, times k_ij. As a matrix product?",
     "For Potts, agreement pays: the exponent is -psi + message. What makes the numbers of a pixel sum to 1?",
     "torch.softmax(q @ k - psi, dim=0): q and psi are (K, N), k is symmetric (N, N), labels are rows.",
-])
+], points=2, count=6)
 def mean_field_step(answer) -> Iterator[Case]:
     """``answer(psi, k, q)``: all marginals after one parallel update; psi, q (K, N), k (N, N)."""
     g = torch.Generator().manual_seed(0)

@@ -39,7 +39,7 @@ def _slip(got, slips: list) -> str:
     "List the cells as ranges: range(i * size // bins, math.ceil((i + 1) * size / bins)). A pixel is shared if it "
     "is in more than one.",
     "sum(sum(pixel in cell for cell in cells) > 1 for pixel in range(size))",
-])
+], points=1, count=7)
 def shared(answer) -> Iterator[Case]:
     """``answer(size, bins)``: pixels of an axis that lie in two or more cells."""
     for size, bins in ((13, 6), (12, 6), (7, 3), (60, 1), (9, 6), (3, 6), (1, 6)):
@@ -60,7 +60,7 @@ def shared(answer) -> Iterator[Case]:
     "The batch's mean over the axes 0, 2, 3 has shape (C,), and so has its variance with correction=0. "
     "Bring (C,) to (C, 1, 1) with [:, None, None].",
     "return (x - mean[:, None, None]) / (var[:, None, None] + eps).sqrt()",
-])
+], points=2, count=5)
 def pooled_norm(answer) -> Iterator[Case]:
     """``answer(x, running_mean, running_var, training)``: normalised (N, C, 1, 1)."""
     generator = torch.Generator().manual_seed(10)
@@ -108,7 +108,7 @@ def _why_not_normal(x, got, mean, var, own, training) -> str:
     "Let q be the root of the share. For r <= n the formula says (n + 2 (n - r)) / (3 n) >= q.",
     "Solve for r: r <= 1.5 n (1 - q). Rates are integers, so round down; a tiny 1e-9 guards against 5.999999.",
     "math.inf if share <= 1 / 9 else math.floor(1.5 * n * (1 - math.sqrt(share)) + 1e-9)",
-])
+], points=2, count=9)
 def largest_rate(answer) -> Iterator[Case]:
     """``answer(n, share)``: the largest rate with at least that share of valid taps."""
     def share_of(n, r):
@@ -137,7 +137,7 @@ def largest_rate(answer) -> Iterator[Case]:
     "A 3x3 convolution at rate r reads r px to each side of the map; three in a row add up. From the first to the "
     "last: 2 * sum(rates) px of the map.",
     "A px of the map is output_stride px of the image: return rates, 2 * sum(rates) * output_stride",
-])
+], points=2, count=10)
 def last_stage(answer) -> Iterator[Case]:
     """``answer(units, output_stride)``: the rates, and the distance of the outermost pixels read, px of the image."""
     for units, stride in (((1, 2, 4), 16), ((1, 2, 4), 8), ((1, 1, 1), 32), ((1, 2, 1), 16), ((2, 2, 2, 4), 8)):

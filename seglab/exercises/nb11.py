@@ -14,7 +14,7 @@ from seglab.exercises import Case, exercise
     "channel.",
     "Depthwise: one k x k filter for each *input* channel. Pointwise: one weight for each pair of channels.",
     "full = k * k * C * K; separable = k * k * C + C * K; return full / separable.",
-])
+], points=1, count=5)
 def saving(answer) -> Iterator[Case]:
     """``answer(in_channels, out_channels, kernel_size)``: multiply-adds of a full over those of a separable one."""
     for c, k_out, k in ((256, 256, 3), (32, 64, 3), (8, 128, 5), (64, 16, 7)):
@@ -35,7 +35,7 @@ def saving(answer) -> Iterator[Case]:
     "Two linear maps in a row are one linear map. Which weight joins output channel o, input channel c and tap (u, v)?",
     "Channel c is filtered by depthwise[c, 0], and then enters output o with the factor pointwise[o, c, 0, 0].",
     "torch.einsum('oc,cuv->ocuv', pointwise[:, :, 0, 0], depthwise[:, 0]).",
-])
+], points=2, count=3)
 def full_kernel(answer) -> Iterator[Case]:
     """``answer(depthwise, pointwise)``: (K, C, k, k) from (C, 1, k, k) and (K, C, 1, 1)."""
     for c, k_out, k in ((3, 5, 3), (4, 4, 3), (2, 1, 5)):
@@ -89,7 +89,7 @@ def _whole(strides, output_stride):
     "*block* on.",
     "The first block of such a stage reads the map at its old spacing, so it keeps the old rate; the others read the "
     "map that is now denser than they were made for.",
-])
+], points=3, count=6)
 def dilation_plan(answer) -> Iterator[Case]:
     """``answer(strides, output_stride)``: list of (stride, rate of the first block, rate of the other blocks)."""
     cases = [([4, 2, 2, 2], 32), ([4, 2, 2, 2], 16), ([4, 2, 2, 2], 8), ([2, 1, 2, 2, 2, 1, 2, 1], 16),
@@ -121,7 +121,7 @@ def dilation_plan(answer) -> Iterator[Case]:
     "Over the pixels k * stride ... (k + 1) * stride - 1, whose middle is k * stride + (stride - 1) / 2.",
     "A network trained at stride a has learnt to make up for (a - 1) / 2. Used at b it is drawn (b - 1) / 2 off: what "
     "is left over is the difference.",
-])
+], points=2, count=5)
 def leftover_shift(answer) -> Iterator[Case]:
     """``answer(trained, used)``: px by which the prediction has to be moved right and down."""
     for trained, used in ((16, 8), (16, 32), (8, 16), (4, 1)):

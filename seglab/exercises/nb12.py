@@ -12,7 +12,7 @@ from seglab.ops import batched_nms, box_iou, match, nms
     "Draw the two squares. How wide is the part they share after a shift by d, and how wide is everything together?",
     "The heights are equal and cancel: IoU = (side - d) / (side + d).",
     "Set (side - d) / (side + d) = t and solve for d.",
-])
+], points=1, count=5)
 def allowed_shift(answer) -> Iterator[Case]:
     """``answer(side, t)``: the sideways shift in px that leaves IoU t."""
     for side, t in ((12.0, 0.5), (24.0, 0.5), (48.0, 0.7), (10.0, 0.1)):
@@ -45,7 +45,7 @@ def _matrices() -> dict[str, torch.Tensor]:
     "An object whose largest overlap `most` is 0 has no best anchor. Without objects `iou.max(dim=0)` fails: return "
     "before it.",
     "rescued = ((iou == most) & (most > 0)).any(dim=0); and if len(iou) == 0: return torch.full(iou.shape[1:], -1).",
-])
+], points=2, count=7)
 def assign_safely(answer) -> Iterator[Case]:
     """``answer(iou, high, low)``: object of each anchor, -1 none, -2 between."""
     for name, iou in _matrices().items():
@@ -102,7 +102,7 @@ def _class_sets() -> dict[str, tuple]:
     "How wide must the strip of one class be, so that no box reaches into the next? Not the largest coordinate.",
     "All boxes lie between boxes.min() and boxes.max(). Classes whose shifts differ by more than that cannot meet.",
     "room = boxes.max() - boxes.min() + 1; nms(boxes + (classes * room)[:, None], scores, threshold).",
-])
+], points=2, count=6)
 def nms_by_class(answer) -> Iterator[Case]:
     """``answer(boxes, scores, classes, threshold)``: indices kept, best first."""
     for name, (boxes, scores, classes) in _class_sets().items():
@@ -149,7 +149,7 @@ def _soft(boxes, scores, sigma, weight=None, again=True, everyone=False):
     "torch.where(left, scores, -1).argmax() finds it. Then only the scores of the boxes *still left* change, so the "
     "next best one may be another than before.",
     "left[best] = False; scores[left] *= torch.exp(-ops.box_iou(boxes, boxes)[best, left] ** 2 / sigma).",
-])
+], points=3, count=7)
 def soft_nms(answer) -> Iterator[Case]:
     """``answer(boxes, scores, sigma)``: the final scores, in the order of the boxes."""
     row = torch.tensor([[0.0, 0, 10, 10], [2, 0, 12, 10], [5, 0, 15, 10], [7, 0, 17, 10], [40, 40, 50, 50]])

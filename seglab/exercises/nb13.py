@@ -12,7 +12,7 @@ from seglab.exercises import Case, exercise
     "Write down, for each bin p, its first row and one past its last. How many rows does it have?",
     "Bin p goes from floor(p * cells / bins) to ceil((p + 1) * cells / bins), exclusive. Sum the lengths over p.",
     "sum(math.ceil((p + 1) * cells / bins) - math.floor(p * cells / bins) for p in range(bins)) - cells",
-])
+], points=1, count=7)
 def shared_rows(answer) -> Iterator[Case]:
     """``answer(cells, bins)``: rows of all bins together, less the rows there are."""
     for cells, bins in ((4, 2), (5, 2), (6, 7), (7, 7), (10, 4), (1, 7), (23, 7)):
@@ -40,7 +40,7 @@ def _matrices() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     "Cell (r, c) has the weight A_y[p, r] * A_x[q, c] in bin (p, q). When is it read by *no* bin?",
     "Row r is read if any bin p has A_y[p, r] != 0: `(a_y != 0).any(0)`, one bool a row of the map.",
     "rows, columns = (a_y != 0).any(0), (a_x != 0).any(0); answer: rows.double().mean() * columns.double().mean()",
-])
+], points=2, count=3)
 def share_read(answer) -> Iterator[Case]:
     """``answer(a_y, a_x)``: share of the cells of the map that the pooled RoI depends on."""
     for name, (a_y, a_x) in _matrices().items():
@@ -63,7 +63,7 @@ def share_read(answer) -> Iterator[Case]:
     "F[r, c]. Sum over p and q.",
     "dL/dF[r, c] = sum over p, q of A_y[p, r] G[p, q] A_x[q, c]. Which of the matrices is transposed?",
     "a_y.T @ g @ a_x: shapes (H, P) (C, P, Q) (Q, W); matmul keeps the channel in front.",
-])
+], points=2, count=3)
 def roi_align_backward(answer) -> Iterator[Case]:
     """``answer(g, a_y, a_x)``: the gradient at the features."""
     generator = torch.Generator().manual_seed(0)
@@ -110,7 +110,7 @@ def _sampled(features, box, bins, stride, samples):
     "Collect bilinear(features, y, x), each (C,), for all y in rows and x in columns, stack to (samples^2, C) and "
     "take the maximum over the first axis.",
     "torch.stack([bilinear(features, y, x) for y in rows for x in columns]).amax(0) is the value of one bin.",
-])
+], points=3, count=5)
 def roi_align_max(answer) -> Iterator[Case]:
     """``answer(features, box, bins, stride, samples)``: the largest sample of each bin."""
     generator = torch.Generator().manual_seed(3)

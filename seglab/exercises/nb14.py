@@ -27,7 +27,7 @@ def _came(got) -> str:
     "matched is -1 for background, and an index of -1 means the *last* entry in Python. Put something useful where -1 "
     "leads, or overwrite those entries afterwards.",
     "Put a 0 in front: torch.cat([labels.new_zeros(1), labels])[matched + 1]. It also works when labels is empty.",
-])
+], points=2, count=7)
 def class_of_rois(answer) -> Iterator[Case]:
     """``answer(matched, labels)``: class of each RoI, 0 = background."""
     for name, matched, labels in (("three objects", [1, -1, 0, 2, 2, -1], [3, 1, 2]),
@@ -60,7 +60,7 @@ def class_of_rois(answer) -> Iterator[Case]:
     "deltas.unflatten(1, (-1, 4)) has shape (R, K, 4), also for R = 0, where view cannot guess K. Then pick, for row "
     "r, class classes[r]: indexing with two tensors does exactly that.",
     "deltas.unflatten(1, (-1, 4))[torch.arange(len(deltas)), classes]",
-])
+], points=2, count=5)
 def own_offsets(answer) -> Iterator[Case]:
     """``answer(deltas, classes)``: (R, 4K), (R,) -> (R, 4)."""
     for k, classes in ((4, [1, 3, 2]), (2, [1, 1]), (6, [5, 1, 3, 2, 4])):
@@ -101,7 +101,7 @@ def _mask_case() -> tuple[Tensor, Tensor, Tensor]:
     "First pick one mask a RoI, as in 14.2: logits[rows, classes] has shape (P, m, m).",
     "Then it is an ordinary binary cross entropy, from logits, averaged over all P * m * m pixels.",
     "own = logits[torch.arange(len(logits)), classes]; return F.binary_cross_entropy_with_logits(own, targets)",
-])
+], points=3, count=4)
 def mask_loss(answer) -> Iterator[Case]:
     """``answer(logits, classes, targets)``: mean BCE on the mask of the true class."""
     logits, classes, targets = _mask_case()
@@ -159,7 +159,7 @@ def _window_about_corner(box, m):
     "Half the width of the grown box is (x2 - x1) / 2 * (m + 2) / m, measured from the centre (x1 + x2) / 2.",
     "int() truncates. The last pixel belongs to the window, so its exclusive edge is one further.",
     "left = int(x - half_w), right = int(x + half_w) + 1, and alike for y, with (x, y) the centre.",
-])
+], points=3, count=7)
 def paste_window(answer) -> Iterator[Case]:
     """``answer(box, m)``: whole pixels (left, top, right, bottom), right and bottom exclusive."""
     boxes = ([10.4, 20.3, 38.4, 48.3], [3.3, 7.9, 31.7, 15.2], [0.4, 0.9, 5.1, 60.6], [50.6, 30.5, 90.9, 100.7])

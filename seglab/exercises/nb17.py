@@ -25,7 +25,7 @@ class _Stops(nn.Module):
     "ReLU(inplace=True) behind the layer overwrites the very tensor that the hook was given.",
     "seen = {}; hooks = [dict(model.named_modules())[n].register_forward_hook(lambda m, i, o, n=n: "
     "seen.__setitem__(n, o.detach().clone())) for n in names]; try: model(images) finally: remove each hook.",
-])
+], points=2, count=8)
 def record(answer) -> Iterator[Case]:
     """``answer(model, images, names)``: dict of name to that module's output."""
     torch.manual_seed(0)
@@ -79,7 +79,7 @@ def _record_advice(got: object, want: Tensor, name: str) -> str:
     "The centre of unit i lies at offset + i * stride, in input px, where pixel 0 has its centre at 0.",
     "A field of `size` px round a centre c begins (size - 1) / 2 before it.",
     "first = offset + i * stride - (size - 1) / 2; return round(first), round(first + size - 1).",
-])
+], points=2, count=6)
 def unit_window(answer) -> Iterator[Case]:
     """``answer(unit, size, stride, offset)``: first and last input pixel of a unit's field, along one axis."""
     got = _pair(answer(0, 3, 1, 1.0))
@@ -127,7 +127,7 @@ def _window_advice(got: tuple | None, want: tuple[int, int], size: float) -> str
     "Change a copy: the module's own output may be used elsewhere, or recorded by another hook.",
     "def hook(m, i, output): output = output.clone(); output[:, channel] = 0; return output. Register it, run the "
     "model, remove it in `finally`.",
-])
+], points=3, count=5)
 def muted(answer) -> Iterator[Case]:
     """``answer(model, images, module, channel)``: the model's output with one channel of one module at zero."""
     torch.manual_seed(0)
@@ -177,7 +177,7 @@ def muted(answer) -> Iterator[Case]:
     "Probabilities of a healthy network go down to nearly 0. And what does a network invent where there are no cells?",
     "Of the last two, one has maps behind a normalisation whose mean is *exactly* the layer's bias, channel by "
     "channel; the other has maps much flatter than the layer's weight says.",
-])
+], points=3, count=8)
 def verdict(answer) -> Iterator[Case]:
     """``answer()``: a dict from letter to fault for the six suspects of the notebook."""
     said, truth = answer(), guilty(CASE)
@@ -229,7 +229,7 @@ def _defence(charge: str, net: Port, image: Tensor) -> str:
     "whether any probability lies below 0.5.",
     "For the normalisation `norm = net.down[1][1]`: means over the pixels equal to norm.bias within 1e-3 betray batch "
     "statistics, deviations below half of norm.weight a missing division.",
-])
+], points=4, count=8)
 def diagnose(answer) -> Iterator[Case]:
     """``answer(net, image)``: the fault of one port, from its maps on one picture (1, H, W)."""
     cells = Cells(size=(64, 64), count=8, radius=(4, 9), seed=CASE + 1)

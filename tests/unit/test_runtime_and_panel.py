@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from seglab.runtime import device, profile, progress, seed_everything, seeds
+from seglab.runtime import device, profile, progress, seed_everything, seeds, smoke
 from seglab.widgets import Panel
 
 
@@ -14,8 +14,13 @@ def test_profile_follows_the_device_and_the_environment(monkeypatch):
     assert profile().name == ("gpu" if torch.cuda.is_available() else "laptop") and profile().device == device()
     monkeypatch.setenv("SEGLAB_PROFILE", "gpu")
     assert profile().pick(laptop=1, gpu=2) == 2 and profile().device == device()
+    assert profile().steps(laptop=1, gpu=2) == 2
+    monkeypatch.setenv("SEGLAB_PROFILE", "smoke")
+    assert smoke() and seeds(5) == range(2) and profile().pick(laptop=1, gpu=2) == 1
+    assert profile().pick(laptop=9, gpu=2, smoke=3) == 3
+    assert [profile().steps(laptop=n, gpu=900, least=10) for n in (140, 5)] == [10, 5]
     monkeypatch.setenv("SEGLAB_PROFILE", "phone")
-    with pytest.raises(ValueError, match="SEGLAB_PROFILE must be one of laptop, gpu, got 'phone'"):
+    with pytest.raises(ValueError, match="SEGLAB_PROFILE must be one of laptop, gpu, smoke, got 'phone'"):
         profile()
 
 
