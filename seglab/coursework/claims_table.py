@@ -3,12 +3,13 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from .execute import run
-from .notebook_file import read_notebook
+from seglab.coursework.execute import run
+from seglab.coursework.notebook_file import read_notebook
 
 
-def measure_claims(path, seeds, timeout=7200):
+def measure_claims(path: str | Path, seeds: int, timeout: int = 7200) -> list[dict[str, Any]]:
     """Run a notebook with `seeds` seeds a claim and return what each claim measured.
 
     The notebook file is not changed. A claim that does not hold is returned like the others, with
@@ -55,7 +56,7 @@ def measure_claims(path, seeds, timeout=7200):
     return claims
 
 
-def claims_table(claims):
+def claims_table(claims: list[dict[str, Any]]) -> str:
     """Markdown table of claims, one row a claim, as `measure_claims` returns them."""
     rows = ["| claim | what | effect, mean [95 % interval] | measured | seeds | holds |", "|---|---|---|---|---|---|"]
     for claim in claims:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 
-from .normal_form import clean
-from .notebook_file import read_notebook, write_notebook
+from seglab.coursework.normal_form import clean
+from seglab.coursework.notebook_file import read_notebook, write_notebook
 
 
-def run(notebook, folder, timeout=600, environment=None, stop_at_error=True):
+def run(notebook: NotebookNode, folder: str | Path, timeout: int = 600, environment: dict[str, str] | None = None,
+        stop_at_error: bool = True) -> float:
     """Run every cell of a notebook in a fresh kernel; the outputs appear in `notebook`.
 
     Parameters
@@ -52,7 +54,7 @@ def run(notebook, folder, timeout=600, environment=None, stop_at_error=True):
     return time.perf_counter() - begun
 
 
-def execute(path, timeout=600):
+def execute(path: str | Path, timeout: int = 600) -> float:
     """Run a notebook file from top to bottom and store its outputs in normal form.
 
     The kernel starts in the notebook's folder. When a cell fails the file stays as it was.

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from PIL import Image
 
-from .notebook_file import notebook_text, read_notebook
+from seglab.coursework.notebook_file import notebook_text, read_notebook
 
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 AUTHORED = {"tags", "nbgrader"}                               # cell metadata that an author writes
@@ -19,11 +20,12 @@ MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|tmp|Users|usr|var)/[^\
 LARGEST = 1_500_000                                           # bytes
 
 
-def clean(notebook):
+def clean(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook in its committed form.
 
     Kept: sources, cell ids, outputs, tags, nbgrader's cell metadata and the notebook's `seglab` metadata.
-    Dropped: execution times, widget state and model ids, memory addresses, overwritten progress bars.
+    Pictures keep the size in which they are shown. Dropped: execution times, widget state and model ids, memory
+    addresses, overwritten progress bars.
     Execution counts are renumbered 1..n. PNG pictures are stored with a palette of 256 colours, which halves the file
     and, with it, what every change adds to the history. Cleaning twice changes nothing more.
 
@@ -53,7 +55,7 @@ def clean(notebook):
     return notebook
 
 
-def _clean_outputs(outputs):
+def _clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
     kept = []
     for output in outputs:
         if output.output_type == "stream":
@@ -62,7 +64,7 @@ def _clean_outputs(outputs):
                 continue
             output.text = OVERWRITTEN.sub("", output.text)
         elif "data" in output:
-            output.metadata = nbformat.from_dict({})
+            output.metadata = nbformat.from_dict(_display_sizes(output.metadata))
             if len(output.data) > 1:
                 output.data.pop(WIDGET, None)                 # model ids are random; the still picture stays
             if "image/png" in output.data:
@@ -73,7 +75,14 @@ def _clean_outputs(outputs):
     return kept
 
 
-def _with_palette(encoded):
+def _display_sizes(metadata: dict) -> dict[str, dict[str, int]]:
+    """Width and height in CSS px at which a picture is shown: one with more pixels is sharp on a dense screen."""
+    sizes = {kind: {side: said[side] for side in ("width", "height") if side in said}
+             for kind, said in metadata.items() if kind.startswith("image/") and isinstance(said, dict)}
+    return {kind: size for kind, size in sizes.items() if size}
+
+
+def _with_palette(encoded: str) -> str:
     """A PNG (base64 text) with 256 colours at most; one that has a palette already, or is no PNG, stays as it is."""
     try:
         picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
@@ -88,7 +97,7 @@ def _with_palette(encoded):
     return base64.b64encode(small.getvalue()).decode()
 
 
-def problems(path):
+def problems(path: str | Path) -> list[str]:
     """List what keeps a notebook file from being committed, in words; an empty list means that it is fit.
 
     A fit notebook is in normal form, every code cell was run, no output is an error or a warning, no text

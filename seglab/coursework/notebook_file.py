@@ -4,11 +4,13 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 
-def read_notebook(path):
+def read_notebook(path: str | Path) -> NotebookNode:
     """Read a notebook of format 4.
 
     Parameters
@@ -45,7 +47,7 @@ def read_notebook(path):
         raise ValueError(f"{path} is not a valid notebook: {str(error).splitlines()[0]}") from error
 
 
-def _settle_ids(path, content):
+def _settle_ids(path: Path, content: dict[str, Any]) -> None:
     """Give cells of an older format an id that stays; nbformat would make up a random one, also for a double."""
     for number, cell in enumerate(content["cells"]):
         if isinstance(cell, dict):
@@ -57,17 +59,17 @@ def _settle_ids(path, content):
         raise ValueError(f"{path}: cell ids must differ, these occur twice: {', '.join(twice)}")
 
 
-def notebook_text(notebook):
+def notebook_text(notebook: NotebookNode) -> str:
     """Return the text that `write_notebook` stores: sorted keys, one-space indent, newline at the end."""
     return nbformat.writes(notebook) + "\n"
 
 
-def write_notebook(notebook, path):
+def write_notebook(notebook: NotebookNode, path: str | Path) -> None:
     """Write a notebook so that an interrupt leaves the old file or the new one, never half of it."""
     write_atomically(notebook_text(notebook), path)
 
 
-def write_atomically(text, path):
+def write_atomically(text: str, path: str | Path) -> None:
     """Write text beside `path`, then rename it over `path`.
 
     Raises

@@ -7,24 +7,25 @@ class that is graded with nbgrader.
 import re
 
 import nbformat
+from nbformat import NotebookNode
 
-SOLUTION = re.compile(r"^(?P<indent>[ \t]*)### BEGIN SOLUTION *\n(?:.*\n)*?[ \t]*### END SOLUTION *$", re.M)
-HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS *\n(?:.*\n)*?[ \t]*### END HIDDEN TESTS *(?:\n|\Z)", re.M)
-MARK = re.compile(r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS) *$", re.M)
+# As nbgrader reads them: a line that holds the words anywhere is a mark, whatever stands before or behind them.
+MARK = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 ASSERTED = re.compile(r"^assert (check\(.*\)) *$", re.M)
-STUB = {"code": r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError()",
-        "markdown": "YOUR ANSWER HERE"}
+CODE_STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
+TEXT_STUB = ("YOUR ANSWER HERE",)
 
 
-def student_copy(notebook):
+def student_copy(notebook: NotebookNode) -> NotebookNode:
     """Return a copy with every solution blank and no outputs.
 
-    * What stands between `### BEGIN SOLUTION` and `### END SOLUTION` becomes
-      `raise NotImplementedError()`; hidden tests go.
+    * What stands between `BEGIN SOLUTION` and `END SOLUTION` becomes a stub that raises NotImplementedError (in
+      words: `YOUR ANSWER HERE`); hidden tests and marking schemes go. A cell that nbgrader calls a solution and
+      that has no marks is blank altogether. All as nbgrader's release does it.
     * `assert check(...)` becomes `check(...);`: an unsolved exercise then shows its advice without a
       traceback, and "Run All" goes on. nbgrader puts the assertion back when it grades, because the cell
       is locked.
-    * Outputs and execution counts go, as in a notebook that nobody has run.
+    * Outputs and execution counts go, as in a notebook that nobody has run, and pictures of a blank answer.
 
     Parameters
     ----------
@@ -34,22 +35,39 @@ def student_copy(notebook):
     Raises
     ------
     ValueError
-        Marks are unbalanced, or a cell that nbgrader calls a solution has no marks (all of it would be
-        handed out).
+        Marks are unbalanced: something would be handed out that should not.
     """
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
-        marks = MARK.findall(cell.source)
-        pairs = list(zip(marks[::2], marks[1::2]))
-        if 2 * len(pairs) != len(marks) or any(a[0] != "BEGIN" or b != ("END", a[1]) for a, b in pairs):
-            raise ValueError(f"cell {cell.id}: the solution marks do not pair up")
-        cell.source = SOLUTION.sub(STUB.get(cell.cell_type, ""), cell.source)
-        cell.source = HIDDEN.sub("", cell.source).rstrip("\n")
-        if cell.cell_type != "code":
-            continue
-        if cell.metadata.get("nbgrader", {}).get("solution") and ("BEGIN", "SOLUTION") not in marks:
-            raise ValueError(f"cell {cell.id} is a solution for nbgrader but has no "
-                             "### BEGIN SOLUTION / ### END SOLUTION: its answer would be handed out")
-        cell.source = ASSERTED.sub(r"\1;", cell.source)
-        cell.outputs, cell.execution_count = [], None
+        before, stub = cell.source, CODE_STUB if cell.cell_type == "code" else TEXT_STUB
+        solution = cell.metadata.get("nbgrader", {}).get("solution", False)
+        cell.source = _without_regions(cell, stub)
+        if solution and "BEGIN SOLUTION" not in before:
+            cell.source = "\n".join(stub)
+        if "attachments" in cell:
+            cell.attachments = {k: v for k, v in cell.attachments.items() if f"attachment:{k}" in cell.source}
+        if cell.cell_type == "code":
+            cell.source = ASSERTED.sub(r"\1;", cell.source)
+            cell.outputs, cell.execution_count = [], None
     return notebook
+
+
+def _without_regions(cell: NotebookNode, stub: tuple[str, ...]) -> str:
+    """The source of a cell without its marked regions, a stub where a solution stood."""
+    kept, inside = [], ""
+    for line in cell.source.split("\n"):
+        mark = MARK.search(line)
+        if mark is None:
+            kept += [line] * (not inside)
+            continue
+        end, region = mark[1] == "END", mark[2]
+        if inside != (region if end else ""):
+            raise ValueError(f"cell {cell.id}: the marks must pair up, got {line.strip()!r} "
+                             + (f"inside of {inside}" if inside else "without its beginning"))
+        if region == "SOLUTION" and not end:
+            indent = re.match(r"\s*", line)[0]
+            kept += [indent + text for text in stub]
+        inside = "" if end else region
+    if inside:
+        raise ValueError(f"cell {cell.id}: the marks must pair up, got no END {inside}")
+    return "\n".join(kept)

@@ -1,9 +1,12 @@
 """Notebook files: normal form, execution, student copies, the reader's copies, and what nbgrader makes of them."""
 
 import base64
+import hashlib
 import io
 import json
 import os
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from seglab.coursework import (
+    carry_answers,
     claims_table,
     clean,
     execute,
@@ -29,6 +33,7 @@ from seglab.coursework import (
 from seglab.coursework.__main__ import main
 from seglab.coursework.execute import run
 
+ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = '''def double(x):
     """Twice x."""
     ### BEGIN SOLUTION
@@ -70,6 +75,10 @@ def course(tmp_path):
     write_notebook(toy(), folder / "99_toy.ipynb")
     execute(folder / "99_toy.ipynb")
     return folder
+
+
+def one_cell(notebook, grade_id):
+    return next(c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
 
 
 def text_of(path):
@@ -118,7 +127,8 @@ def test_clean_keeps_what_an_author_wrote_and_drops_what_changes_by_itself():
     cell.outputs = [
         new_output("stream", text="10 %\r50 %\r"), new_output("stream", text="90 %\rdone\n"),
         new_output("display_data", {"application/vnd.jupyter.widget-view+json": {"model_id": "d2ad"},
-                                    "image/png": "iVBORw0=", "text/plain": "Panel(t)"}, metadata={"needs": 1}),
+                                    "image/png": "iVBORw0=", "text/plain": "Panel(t)"},
+                   metadata={"needs": 1, "image/png": {"width": 30, "height": 20, "needs_background": "light"}}),
         new_output("execute_result", {"text/plain": "<object at 0x7f33aa10>"}, execution_count=17),
     ]
     notebook.metadata["widgets"] = {"state": {}}
@@ -130,7 +140,8 @@ def test_clean_keeps_what_an_author_wrote_and_drops_what_changes_by_itself():
     assert cell.metadata == {"tags": ["widget"]} and cell.execution_count == 1 and cell.id == "before"
     stream, picture, value = cell.outputs
     assert stream.text == "done\n"
-    assert set(picture.data) == {"image/png", "text/plain"} and picture.metadata == {}
+    assert set(picture.data) == {"image/png", "text/plain"}
+    assert picture.metadata == {"image/png": {"width": 30, "height": 20}}, "the size in which it is shown stays"
     assert value.data["text/plain"] == "<object at 0xADDR>" and value.execution_count == 1
     assert cleaned.cells[3].metadata.nbgrader.grade_id == "99-1"
     assert clean(cleaned) == cleaned
@@ -221,14 +232,7 @@ def test_unbalanced_marks(source):
     notebook = toy()
     notebook.cells[3].source = source
     notebook.cells[3].metadata = {}
-    with pytest.raises(ValueError, match="cell exercise: the solution marks do not pair up"):
-        student_copy(notebook)
-
-
-def test_a_solution_without_marks_is_not_handed_out():
-    notebook = toy()
-    notebook.cells[3].source = "def double(x):\n    return 2 * x"
-    with pytest.raises(ValueError, match="its answer would be handed out"):
+    with pytest.raises(ValueError, match="cell exercise: the marks must pair up"):
         student_copy(notebook)
 
 
@@ -274,35 +278,86 @@ def test_student_copy_runs_to_the_blank_and_with_the_solution_to_the_end(course,
     assert filled.cells[4].outputs[0].text == "✔ 99.1\n" and filled.cells[5].outputs[0].text == "42\n"
 
 
-def test_nbgrader_releases_the_same_and_grades_our_copies(course, tmp_path):
+LEAKS = {                                                     # the forms of a secret that nbgrader takes out
+    "between marks": new_code_cell("a = 1\n### BEGIN SOLUTION\nb = 'SECRET'\n### END SOLUTION",
+                                   metadata=graded("a", solution=True)),
+    "a whole cell without marks": new_code_cell("SECRET = 1", metadata=graded("a", solution=True)),
+    "a written answer": new_markdown_cell("SECRET", metadata=graded("a", solution=True, grade=True, points=2)),
+    "a written answer between marks": new_markdown_cell("Why?\n### BEGIN SOLUTION\nSECRET\n### END SOLUTION",
+                                                        metadata=graded("a", solution=True, grade=True, points=2)),
+    "hidden tests": new_code_cell("f()\n# BEGIN HIDDEN TESTS\nassert 'SECRET'\n# END HIDDEN TESTS",
+                                  metadata=graded("a", grade=True, locked=True, points=2)),
+    "text behind the mark": new_code_cell("### BEGIN SOLUTION\na = 1\n### END SOLUTION\n  ### BEGIN SOLUTION (2 P)\n  b"
+                                          " = 'SECRET'\n### END SOLUTION (2 P)", metadata=graded("a", solution=True)),
+    "a marking scheme": new_markdown_cell("Draw.\n=== BEGIN MARK SCHEME ===\nSECRET\n=== END MARK SCHEME ===\nEnd.",
+                                          metadata=graded("a", task=True, locked=True, points=2)),
+}
+
+
+@pytest.mark.parametrize("cell", LEAKS.values(), ids=LEAKS)
+def test_nothing_is_handed_out_and_what_is_left_is_what_nbgrader_releases(cell):
+    preprocessors = pytest.importorskip("nbgrader.preprocessors")
+    notebook = new_notebook(cells=[cell])
+    ours = student_copy(notebook)
+    theirs = nbformat.from_dict(notebook)
+    for name in ("ClearSolutions", "ClearHiddenTests", "ClearMarkScheme"):
+        theirs, _ = getattr(preprocessors, name)().preprocess(theirs, {})
+    assert "SECRET" in notebook.cells[0].source and "SECRET" not in json.dumps(ours)
+    assert ours.cells[0].source == theirs.cells[0].source
+
+
+def test_a_picture_goes_with_the_answer_that_shows_it():
+    picture = {"image/png": "aVZCT1J3MD0="}
+    cell = new_markdown_cell("![task](attachment:task.png)\n### BEGIN SOLUTION\n![](attachment:answer.png)\n"
+                             "### END SOLUTION", attachments={"task.png": picture, "answer.png": picture})
+    assert student_copy(new_notebook(cells=[cell])).cells[0].attachments == {"task.png": picture}
+
+
+NOISY = """
+import sys
+quiet = check
+def check(id, answer):
+    print("a warning", file=sys.stderr)
+    return quiet(id, answer)
+"""
+
+
+def test_nbgrader_grades_a_real_chapter(tmp_path):
+    """Its own command line with the course's configuration: a blank, a wrong type, and a right answer that warns and
+    whose check was deleted."""
     pytest.importorskip("nbgrader")
-    root = tmp_path / "class"
-    (root / "source/toy").mkdir(parents=True)
-    write_notebook(read_notebook(course / "99_toy.ipynb"), root / "source/toy/99_toy.ipynb")
+    name = "00_start_here"
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                                "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "IPYTHONDIR": str(tmp_path / "ipython")}
+                                "SEGLAB_PROFILE": "smoke", "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+                                "IPYTHONDIR": str(tmp_path / "ipython")}
 
     def nbgrader(*arguments):
-        done = subprocess.run([sys.executable, "-m", "nbgrader", *arguments], cwd=root,
-                              env=environment, capture_output=True, text=True, timeout=240)
+        done = subprocess.run([sys.executable, "-m", "nbgrader", *arguments], cwd=tmp_path,
+                              env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
 
-    nbgrader("generate_assignment", "toy", "--create")
-    theirs = read_notebook(root / "release/toy/99_toy.ipynb")
-    source = read_notebook(course / "99_toy.ipynb")
-    ours = student_copy(source)
-    for mine, other in zip(ours.cells, theirs.cells, strict=True):
-        assert mine.source == other.source.replace('assert check("99.1", double)', 'check("99.1", double);')
+    source = read_notebook(ROOT / f"notebooks/{name}.ipynb")
+    assert main(["sources", str(ROOT / f"notebooks/{name}.ipynb"), "--to", str(tmp_path / "grading/source")]) == 0
+    nbgrader("generate_assignment", name)
+    released = read_notebook(tmp_path / f"grading/release/{name}/{name}.ipynb")
+    for mine, theirs in zip(student_copy(source).cells, released.cells, strict=True):
+        assert mine.source == re.sub(r"^assert (check\(.*\))$", r"\1;", theirs.source, flags=re.M)
 
-    filled = student_copy(source)
-    filled.cells[3].source = source.cells[3].source
-    for student, notebook in {"blank": ours, "solved": filled}.items():
-        write_notebook(notebook, root / f"submitted/{student}/toy/99_toy.ipynb")
-    nbgrader("autograde", "toy", "--create")
-    nbgrader("export", f"--to={root / 'grades.csv'}")
-    header, *rows = [line.split(",") for line in text_of(root / "grades.csv").splitlines()]
+    solution = one_cell(source, "00-1").source
+    for student, answer in {"blank": None, "wrong": solution.replace(".item()", ""), "right": solution + NOISY}.items():
+        notebook = nbformat.from_dict(released)
+        one_cell(notebook, "00-1").source = answer or one_cell(notebook, "00-1").source
+        if student == "right":
+            notebook.cells.remove(one_cell(notebook, "00-1-check"))
+        write_notebook(notebook, tmp_path / f"grading/submitted/{student}/{name}/{name}.ipynb")
+    nbgrader("autograde", name)
+    nbgrader("generate_feedback", name)
+    nbgrader("export")
+    header, *rows = [line.split(",") for line in text_of(tmp_path / "grading/grades.csv").splitlines()]
     scores = {row[header.index("student_id")]: float(row[header.index("score")]) for row in rows}
-    assert scores == {"blank": 0.0, "solved": 2.0}
+    assert scores["blank"] == 0 and scores["right"] == 1 and 0 <= scores["wrong"] < 1
+    assert "python float" in text_of(tmp_path / f"grading/feedback/wrong/{name}/{name}.html").lower()
 
 
 # ---------------------------------------------------------------- the reader's copies
@@ -333,6 +388,113 @@ def test_a_copy_is_made_once_refreshed_while_untouched_and_never_overwritten(cou
     copy.rename(work / "mine.ipynb")
     assert refresh_copies(course, work) == {"99_toy.ipynb": "new"}
     assert "third edition" in text_of(copy) and (work / "mine.ipynb").read_bytes() == edited
+
+
+def opened_in_jupyterlab(path, *edits):
+    """What JupyterLab writes when somebody runs a copy to its end and saves it."""
+    notebook = json.loads(text_of(path))
+    notebook["metadata"]["language_info"] = {"name": "python", "version": "3.13.1", "file_extension": ".py"}
+    for number, cell in enumerate(notebook["cells"]):
+        cell["metadata"] = {"editable": True, "slideshow": {"slide_type": ""}, "tags": []} | cell["metadata"]
+        if cell["cell_type"] == "code":
+            cell["execution_count"] = number + 40
+            cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["ran\n"]}]
+    notebook["cells"].append({"cell_type": "code", "id": "behind", "metadata": {}, "source": [], "outputs": [],
+                              "execution_count": None})
+    for edit in edits:
+        edit(notebook["cells"])
+    Path(path).write_text(json.dumps(notebook, indent=1))
+
+
+def test_an_opened_copy_is_not_an_edited_one(course, tmp_path):
+    work, path = tmp_path / "work", course / "99_toy.ipynb"
+    copy = work / "99_toy.ipynb"
+    refresh_copies(course, work)
+    opened_in_jupyterlab(copy)
+    before = text_of(copy)
+    assert refresh_copies(course, work) == {"99_toy.ipynb": "same"} and text_of(copy) == before
+    source = read_notebook(path)
+    source.cells[0].source = "# Toy, second edition"
+    write_notebook(source, path)
+    assert refresh_copies(course, work) == {"99_toy.ipynb": "refreshed"} and "second edition" in text_of(copy)
+    opened_in_jupyterlab(copy, lambda cells: cells[0].update(source="# Toy, my notes"))
+    assert refresh_copies(course, work) == {"99_toy.ipynb": "kept"}
+    source.cells[3].metadata["nbgrader"]["grade_id"] = "99-7"
+    write_notebook(source, path)
+    assert refresh_copies(course, work) == {"99_toy.ipynb": "outdated"} and "my notes" in text_of(copy)
+
+
+def test_a_record_of_bytes_as_earlier_versions_kept_it(course, tmp_path):
+    work = tmp_path / "work"
+    refresh_copies(course, work)
+    digest = hashlib.sha256((work / "99_toy.ipynb").read_bytes()).hexdigest()
+    (work / ".seglab/copies.json").write_text(json.dumps({"99_toy.ipynb": digest}))
+    source = read_notebook(course / "99_toy.ipynb")
+    source.cells[0].source = "# Toy, second edition"
+    write_notebook(source, course / "99_toy.ipynb")
+    assert refresh_copies(course, work) == {"99_toy.ipynb": "refreshed"}
+
+
+# ---------------------------------------------------------------- answers carried into a new copy
+
+BLANK = "def double(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+
+
+def copy_with(path, **sources):
+    """A copy whose solution cells are the given ones: grade_id (a_b for a-b) -> source."""
+    cells = [new_markdown_cell("# Toy")]
+    for id, source in sources.items():
+        make = new_markdown_cell if source.startswith(("YOUR ANSWER", "Because")) else new_code_cell
+        cells.append(make(source, metadata=graded(id.replace("_", "-"), solution=True)))
+    write_notebook(new_notebook(cells=cells), path)
+    return path
+
+
+def sources_of(path):
+    return [cell.source for cell in read_notebook(path).cells[1:]]
+
+
+def test_answers_are_carried_by_grade_id_and_only_once(tmp_path, capsys):
+    mine = "def double(x):\n    return x + x  # mine"
+    old = copy_with(tmp_path / "old.ipynb", a_1=mine, a_2="Because.", a_3=BLANK)
+    new = copy_with(tmp_path / "new.ipynb", a_3=BLANK.replace("x", "value"), a_2="YOUR ANSWER HERE", a_1=BLANK)
+    before = old.read_bytes()
+    assert carry_answers(old, new) == ({"a-1": "carried", "a-2": "carried", "a-3": "blank"}, 0)
+    assert sources_of(new) == [BLANK.replace("x", "value"), "Because.", mine] and old.read_bytes() == before
+    once = new.read_bytes()
+    assert carry_answers(old, new)[0] == {"a-1": "same", "a-2": "same", "a-3": "blank"} and new.read_bytes() == once
+    assert main(["carry", str(old), str(new)]) == 0 and "a-1: there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["def double(x):\n    return 2 * x  # newer",
+                                   "def twice(x):\n    raise NotImplementedError()",
+                                   "half = x / 2\n" + BLANK, "def double(x:", None])
+def test_an_answer_that_has_no_blank_to_go_to_is_put_beside(tmp_path, place):
+    mine = "def double(x):\n    return x + x"
+    old = copy_with(tmp_path / "old.ipynb", a_1=mine, a_2=BLANK)
+    new = copy_with(tmp_path / "new.ipynb", **({"a_1": place} if place else {}), a_2=BLANK)
+    kept = sources_of(new)
+    assert carry_answers(old, new)[0]["a-1"] == "aside"
+    now = sources_of(new)
+    assert [text for text in now if text in kept] == kept, "nothing of the new copy is lost"
+    aside, = set(now) - set(kept)
+    assert mine in aside and "a-1" in aside
+    carry_answers(old, new)
+    assert sources_of(new) == now, "carrying twice changes nothing more"
+
+
+def test_copies_of_two_chapters_and_notes_of_the_reader(tmp_path, capsys):
+    old = copy_with(tmp_path / "old.ipynb", a_1="def double(x): return x + x")
+    other = copy_with(tmp_path / "other.ipynb", b_1=BLANK)
+    before = other.read_bytes()
+    assert main(["carry", str(old), str(other)]) == 2
+    assert "must be copies of one chapter" in capsys.readouterr().err and other.read_bytes() == before
+    notebook = read_notebook(old)
+    notebook.cells.append(new_markdown_cell("a note of mine"))
+    write_notebook(notebook, old)
+    assert main(["carry", str(old), str(copy_with(tmp_path / "new.ipynb", a_1=BLANK))]) == 0
+    said = capsys.readouterr().out
+    assert "a-1: carried" in said and "1 other cells of" in said
 
 
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_text("{"), lambda f: f.write_text("[]"),
