@@ -1,49 +1,119 @@
 """Checks of the exercises of notebook 05, U-Net."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from torch.nn import functional as F
 
 from seglab.exercises import Case, exercise
-from seglab.models import UNet, legal_sizes, output_size
+from seglab.exercises.answers import close, differs, not_shaped, short, slip
+from seglab.models import UNet, legal_sizes
+from seglab.models.unet import DoubleConv, center_crop
 
 
-@exercise("05.1", title="Which sizes are legal", hints=[
-    "Walk down first: each double convolution costs 4 px, and before each pooling the side has to be even.",
-    "After the last level there is no pooling. On the way up every level doubles the side, then costs 4 px again.",
-    "for each of the depth - 1 poolings: size -= 4; if size % 2: return None; size //= 2. Then size -= 4 for the "
-    "bottom, and depth - 1 times size = 2 * size - 4. Return None whenever size drops to 0 or below.",
-], points=2, count=5)
-def legal_output(answer) -> Iterator[Case]:
-    """``answer(size, depth)``: output side of a valid U-Net, or None."""
-    yield "572 px gives 388 px at depth 5", answer(572, 5) == 388, _walked(answer(572, 5))
-    yield "188 px is the smallest legal side at depth 5 and gives 4 px", answer(188, 5) == 4, \
-        f"you return {answer(188, 5)!r}; 188 -> 92 -> 44 -> 20 -> 8 px after the poolings, and 4 px after the bottom"
-    yield "570 px is illegal at depth 5", answer(570, 5) is None, \
-        f"you return {answer(570, 5)!r}, but 283 - 4 = 279 px is odd and cannot be pooled by 2: test every level"
-    yield "172 px is illegal at depth 5", answer(172, 5) is None, \
-        f"you return {answer(172, 5)!r}, but nothing is left on the way up: a side of 0 px or less is no output"
-    wrong = [(s, d) for d in (1, 2, 3, 4) for s in range(1, 150) if answer(s, d) != _true_output(s, d)]
-    first = wrong[0] if wrong else None
-    yield "all sides up to 149 px at depths 1 to 4", not wrong, \
-        first and (f"at depth {first[1]}, {first[0]} px gives {_true_output(*first)!r}, "
-                   f"you return {answer(*first)!r}; does the bottom level pool?")
+@exercise("05.1", title="The centre of the skip", hints=[
+    "How many rows are there too many? Half of them go at the top, the rest at the bottom, and the same for columns.",
+    "top = (features.shape[-2] - height) // 2. The crop starts there and is `height` rows high.",
+    "left likewise from shape[-1] and width; return features[..., top:top + height, left:left + width].",
+], points=2, count=6, course=center_crop)
+def centre(answer: Callable) -> Iterator[Case]:
+    """``answer(features, height, width)``: the central height x width px of (N, C, H, W)."""
+    ramp = torch.arange(1.0, 2 * 3 * 11 * 14 + 1).view(2, 3, 11, 14)
+    cases = [("24 px -> 16 px, as in the text", torch.rand(1, 8, 24, 24), 16, 16),
+             ("rows and columns differ", ramp[:, :, :10], 4, 8), ("an odd rest in both", ramp, 6, 5),
+             ("nothing to cut", ramp, 11, 14), ("one pixel left", ramp[:, :, :9, :9], 1, 1)]
+    for name, features, height, width in cases:
+        got = answer(features, height, width)
+        rest = features.shape[-2] - height, features.shape[-1] - width
+        want = F.pad(features, [-(rest[1] // 2), rest[1] // 2 - rest[1], -(rest[0] // 2), rest[0] // 2 - rest[0]])
+        form = not_shaped(got, want.shape, "features")
+        if form and height != width and not not_shaped(got, want.transpose(2, 3).shape):
+            form += ": height comes first"
+        advice = form or slip(got, want, [
+            (features[..., :height, :width], "this is the upper left corner: the centre was asked for"),
+            (features[..., rest[0]:, rest[1]:], "this is the lower right corner: cut half of what is too much on each "
+                                                "side"),
+            (F.pad(features, [rest[1] // 2 - rest[1], -(rest[1] // 2), rest[0] // 2 - rest[0], -(rest[0] // 2)]),
+             "an odd rest: the smaller half goes at the top and at the left (//)")])
+        yield f"{name}: {tuple(features.shape[-2:])} -> {(height, width)}", not form and close(got, want), advice
+    leaf = torch.rand(1, 2, 7, 7, requires_grad=True)
+    got = answer(leaf, 3, 3)
+    flows = isinstance(got, torch.Tensor) and got.requires_grad
+    yield "gradients flow through the crop", flows and close(torch.autograd.grad(got.sum(), leaf)[0].sum(), 18), \
+        "crop by slicing the tensor itself: a copy through NumPy or detach() cuts the gradient"
 
 
-def _true_output(size: int, depth: int) -> int | None:
-    return output_size(size, depth) if size in legal_sizes(size, depth) else None
+def sizes(size: int, depth: int = 5) -> list[int] | None:
+    """``[size, side after each of the 2 depth - 1 double convolutions]`` in px, None if ``size`` is illegal."""
+    down, up = [size - 4], []
+    for _ in range(depth - 1):
+        down.append(down[-1] / 2 - 4)
+    side = down[-1]
+    for _ in range(depth - 1):
+        side = 2 * side - 4
+        up.append(side)
+    path = [size, *down, *up]
+    return [int(s) for s in path] if all(s == int(s) and s > 0 for s in path) else None
 
 
-def _walked(got: object) -> str:
-    if got == 380:
-        return "you return 380: one double convolution of 4 px at the bottom costs once, not once down and once up"
+def _seen(size: int, depth: int) -> list[int]:
+    """The sides in a real network, from its hooks."""
+    with torch.device("meta"):
+        net, seen = UNet(base_channels=1, depth=depth), [size]
+        for block in [m for m in net.modules() if isinstance(m, DoubleConv)]:
+            block.register_forward_hook(lambda _, __, out: seen.append(out.shape[-1]))
+        net(torch.empty(1, 1, size, size))
+    return seen
+
+
+@exercise("05.2", title="Every size on the way", hints=[
+    "Walk through the 2 * depth - 1 double convolutions. Before which of them is a pooling, before which an up-step?",
+    "Levels 1 ... depth - 1 begin with a pooling (an odd side: return None), levels depth ... 2 * depth - 2 with a "
+    "doubling. Each then costs 4 px.",
+    "for level in range(2 * depth - 1): if 0 < level < depth: (odd? return None) size //= 2; if level >= depth: "
+    "size *= 2; size -= 4; if size < 1: return None; append.",
+], points=3, count=8, course=sizes)
+def every_size(answer: Callable) -> Iterator[Case]:
+    """``answer(size, depth=5)``: list of sides, or None."""
+    paper = _seen(572, 5)
+    got = answer(572)
+    yield "572 px at depth 5: the ten sides of the paper's figure", close(got, paper), _path_advice(got, paper)
+    got = answer(188, 5)
+    yield "188 px, the smallest legal side at depth 5", close(got, _seen(188, 5)), _path_advice(got, _seen(188, 5))
+    for size, why in ((570, "283 - 4 = 279 px is odd and cannot be pooled: ask at every level"),
+                      (172, "nothing is left on the way up: a side of 0 px or less is no output")):
+        got = answer(size, 5)
+        yield f"{size} px is illegal at depth 5: None", got is None, f"you return {short(got)}, but {why}"
+    for size, depth in ((20, 1), (44, 2), (140, 4)):
+        want, got = _seen(size, depth), answer(size, depth)
+        yield f"{size} px at depth {depth}: {want}", close(got, want), _path_advice(got, want)
+    wrong = [(s, d) for d in (1, 2, 3, 6, 7) for s in (*range(1, 90), *range(380, 420), *range(760, 800))
+             if (answer(s, d) is None) != (s not in legal_sizes(s, d))]
+    first = wrong[0] if wrong else (0, 1)
+    legal = first[0] in legal_sizes(*first)
+    yield "legal and illegal sides at depths 1, 2, 3, 6 and 7", not wrong, \
+        f"{first[0]} px at depth {first[1]} is {'legal' if legal else 'illegal'}; does the bottom level pool?"
+
+
+def _path_advice(got: object, want: list[int]) -> str:
     if got is None:
-        return "you return None: unpadded 3x3 convolutions lose 1 px at each end, so a double one costs 4 px, " \
-            "and with that every side before a pooling is even"
-    return f"you return {got!r}; follow the numbers of the drawn U, level by level"
+        return f"you return None, it should be {want}: a 3x3 convolution without padding costs 2 px, a double one 4"
+    if close(got, want[1:]):
+        return "the side that goes in comes first in the list"
+    if close(got, want[-1]):
+        return "that is the last side alone: return all of them, in a list"
+    try:
+        path = [float(side) for side in got]
+    except (TypeError, ValueError):
+        return f"return a list of numbers, not {short(got)}"
+    place = next((k for k, (a, b) in enumerate(zip(path, want)) if a != b), min(len(path), len(want)))
+    if place >= len(path) or place >= len(want):
+        return f"{len(path)} sides, there should be {len(want)}: the one that goes in, and one for each of the " \
+            f"{len(want) - 1} double convolutions"
+    return f"after double convolution {place} you have {path[place]:g} px, it should be {want[place]}"
 
 
-@exercise("05.2", title="Parameters of a U-Net", hints=[
+@exercise("05.3", title="Parameters of a U-Net", hints=[
     "A convolution from a to b channels with a k x k kernel has k*k*a*b weights and b biases.",
     "Down, level i has base * 2**i channels. An up step halves the channels; after the concatenation they are back.",
     "Sum conv(3, a, b) + conv(3, b, b) on every level down, then on the way up conv(2, 2b, b) + conv(3, 2b, b) + "
@@ -52,17 +122,18 @@ def _walked(got: object) -> str:
 def parameter_count(answer) -> Iterator[Case]:
     """``answer(in_channels, num_classes, base_channels, depth)``: number of parameters."""
     got = answer(1, 2, 64, 5)
-    reasons = {
+    slips = {
         31_030_658 - _biases(1, 2, 64, 5): "that is the number without the biases, one for every output channel",
         31_030_658 - _ups(64, 5): "the 2x2 up-convolutions have parameters too",
         31_030_658 - _concat(64, 5): "after the concatenation the first 3x3 convolution reads twice the channels",
     }
-    yield "the paper's network has 31,030,658", got == 31_030_658, \
-        f"you return {got:,}: " + reasons.get(got, "compare level by level with the sizes of net.named_parameters()")
+    yield "the paper's network has 31,030,658", close(got, 31_030_658, 0), \
+        slip(got, 31_030_658, slips, 0) + "; net.named_parameters() has the sizes level by level"
     for case in ((3, 5, 8, 3), (1, 1, 4, 1), (2, 2, 16, 2)):
         true = sum(p.numel() for p in UNet(*case).parameters())
         got = answer(*case)
-        yield f"in_channels, num_classes, base_channels, depth = {case}: {true:,}", got == true, f"you return {got:,}"
+        yield f"in_channels, num_classes, base_channels, depth = {case}: {true:,}", close(got, true, 0), \
+            differs(got, true, 0)
 
 
 def _biases(in_channels, num_classes, base, depth):
@@ -77,43 +148,59 @@ def _concat(base, depth):
     return sum(9 * w * w for w in (base * 2**level for level in range(depth - 1)))
 
 
-@exercise("05.3", title="Where the tiles start", hints=[
+@exercise("05.4", title="Where the tiles start", hints=[
     "Tiles may overlap, they must not leave gaps, and every start has to be on the pooling grid.",
-    "Step by the largest multiple of `multiple` that is not larger than the tile's output.",
-    "step = output // multiple * multiple; list(range(0, size, step)). What sticks out at the end is cut off.",
-], points=2, count=16)
-def tile_starts(answer) -> Iterator[Case]:
+    "Step by the largest multiple of `multiple` that is not larger than the output, until a tile reaches the end.",
+    "starts, step = [0], output // multiple * multiple; while starts[-1] + output < size: append starts[-1] + step. "
+    "What sticks out at the end is cut off.",
+], points=2, count=28)
+def tile_starts(answer: Callable) -> Iterator[Case]:
     """``answer(size, output, multiple)``: starts of the output tiles along one axis."""
-    starts = list(answer(1000, 388, 16))
-    advice = "388 is no multiple of 16: stepping by it puts every second tile off the pooling grid" \
-        if 388 in starts else f"you return {starts}"
-    yield "1000 px, output 388, multiple 16: starts 0, 384, 768", starts == [0, 384, 768], advice
-    for size, output, multiple in ((1, 52, 8), (52, 52, 8), (104, 52, 8), (49, 20, 4), (300, 44, 4)):
-        starts = list(answer(size, output, multiple))
+    for size, output, multiple in ((1000, 388, 16), (1, 52, 8), (52, 52, 8), (53, 52, 8), (100, 52, 8), (104, 52, 8),
+                                   (49, 20, 4), (300, 44, 4), (17, 4, 4)):
         name = f"{size} px, output {output}, multiple {multiple}"
-        covered = {p for s in starts for p in range(s, s + output)}
+        got = answer(size, output, multiple)
+        try:
+            starts = [float(s) for s in got]
+        except (TypeError, ValueError):
+            yield f"{name}: a list of starts", False, f"return a list of numbers, not {short(got)}"
+            return
+        covered = {p for s in starts for p in range(int(s), int(s) + output)}
         missing = sorted(set(range(size)) - covered)
         yield f"{name}: every pixel is covered", not missing, \
-            f"with the starts {starts} pixel {missing[0] if missing else ''} belongs to no tile"
-        yield f"{name}: all starts on phase", all(s % multiple == 0 for s in starts), \
-            f"{[s for s in starts if s % multiple]} are no multiples of {multiple}: do not move the last tile back"
-        least = -(-size // (output // multiple * multiple))
-        yield f"{name}: no tile too many", len(starts) == least, f"{least} tiles are enough, you return {len(starts)}"
+            f"with the starts {short(starts)} pixel {missing[0] if missing else ''} belongs to no tile"
+        off = [f"{s:g}" for s in starts if s % multiple]
+        yield f"{name}: all starts on phase", not off, \
+            f"{', '.join(off[:3])} {'is no multiple' if len(off) == 1 else 'are no multiples'} of {multiple}: " + (
+                f"{output} itself is none, and stepping by it leaves the pooling grid"
+                if off and float(off[0]) % output == 0 else "do not move the last tile back")
+        least = 1 + max(0, -(-(size - output) // (output // multiple * multiple)))
+        yield f"{name}: {least} {'tile' if least == 1 else 'tiles'}, none too many", len(starts) <= least, \
+            f"{least} {'is' if least == 1 else 'are'} enough, you return {len(starts)}: " \
+            f"the last tile is {output} px wide"
+    whole = all(float(start).is_integer() for start in answer(100, 52, 8))
+    yield "the starts are whole numbers", whole, "an index is an integer"
 
 
-@exercise("05.4", title="Deform image and labels together", hints=[
+@exercise("05.5", title="Deform image and labels together", hints=[
     "One call draws one field. Draw it once, use it twice.",
     "Grey values between two pixels make sense, labels between two labels do not: pass mode='nearest' for them.",
     "field = elastic_field(*image.shape[-2:], generator=generator); return warp(image, field), "
     "warp(labels[None].float(), field, 'nearest')[0].to(labels.dtype).",
-], points=3, count=7)
-def deform_together(answer) -> Iterator[Case]:
+], points=3, count=9)
+def deform_together(answer: Callable) -> Iterator[Case]:
     """``answer(image, labels, generator)``: both deformed by one field."""
     stripes = (torch.arange(48) // 6 * 40).repeat(64, 1)
     image = stripes[None].float()
-    moved, labels = answer(image, stripes, torch.Generator().manual_seed(0))
-    yield "image and labels keep their shapes", moved.shape == image.shape and labels.shape == stripes.shape, \
-        f"got {tuple(moved.shape)} and {tuple(labels.shape)}: drop the axes that warp needed"
+    pair = answer(image, stripes, torch.Generator().manual_seed(0))
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        yield "image and labels come back", False, f"return two things, image and labels, not {short(pair)}"
+        return
+    form = not_shaped(pair[0], image.shape, "an image") or not_shaped(pair[1], stripes.shape, "labels")
+    yield "image and labels keep their shapes", not form, f"{form}: drop the axes that warp needed"
+    if form:
+        return
+    moved, labels = (torch.as_tensor(part) for part in pair)
     yield "something moves", not torch.equal(labels, stripes), "the labels came back as they were"
     yield "no label that was not there before", set(labels.unique().tolist()) <= set(stripes.unique().tolist()), \
         "interpolating labels invents new ones between 40 and 80: use nearest neighbour for them"
@@ -125,7 +212,17 @@ def deform_together(answer) -> Iterator[Case]:
         "the label under a pixel is not the stripe seen there: both must be moved by the same field, drawn once"
     yield "grey values are interpolated", bool((moved % 40 != 0).any()), \
         "only grey values of the original occur: the image deserves bilinear interpolation"
-    again = answer(image, stripes, torch.Generator().manual_seed(0))
-    other = answer(image, stripes, torch.Generator().manual_seed(1))
-    yield "the generator decides", torch.equal(again[1], labels) and not torch.equal(other[1], labels), \
+    again, other = (answer(image, stripes, torch.Generator().manual_seed(k)) for k in (0, 1))
+    yield "the generator decides", close(again[1], labels) and not close(other[1], labels), \
         "the same generator must give the same field and another one another: hand it on to elastic_field"
+    rows = torch.arange(64.0)[:, None].expand(64, 48)
+    moves = [(torch.as_tensor(answer(rows[None], stripes, torch.Generator().manual_seed(k))[0])[0] - rows)[12:-12]
+             for k in range(6)]
+    bends = sum(float(move.std()) for move in moves) / 6
+    yield "every pixel moves on its own, smoothly, by elastic_field's 10 px", 2 < bends < 8, \
+        "one shift for all pixels is no deformation: elastic_field gives each a displacement" if bends < 1 else \
+        f"the displacement varies by {bends:.1f} px within a picture, about 4 px was to be expected: leave sigma alone"
+    fine = torch.arange(64 * 48).view(64, 48)
+    got = torch.as_tensor(answer(rows[None], fine, torch.Generator().manual_seed(3))[1])
+    yield "ids above 2048 survive", bool(((got > 2048) & (got % 2 == 1)).any()), \
+        "half precision rounds large ids: warp the labels in float32"
