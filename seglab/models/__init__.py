@@ -1,6 +1,7 @@
 """The course's networks. Every dense model maps images ``(N, C, H, W)`` to logits ``(N, K, h, w)``."""
 
 from seglab.models.aspp import ASPP, valid_tap_share
+from seglab.models.backbone import Backbone, dilated_stages
 from seglab.models.box_head import FastRCNNPredictor, TwoMLPHead, fastrcnn_loss
 from seglab.models.cost import Latency, count_parameters, latency, mult_adds
 from seglab.models.deeplabv1 import DeepLabV1
@@ -15,6 +16,7 @@ from seglab.models.dilated_context import DilatedContext, init_identity
 from seglab.models.faster_rcnn import FasterRCNN
 from seglab.models.fcn_resnet import FCNHead, FCNResNet, fcn_resnet50
 from seglab.models.fpn import FPN, assign_levels
+from seglab.models.imagenet import imagenet_normalize
 from seglab.models.mask_head import (
     MaskHead,
     MaskPredictor,
@@ -27,10 +29,10 @@ from seglab.models.mask_head import (
 from seglab.models.mask_paste import paste_masks
 from seglab.models.mask_rcnn import MaskRCNN, load_coco_v1, maskrcnn_resnet50_fpn
 from seglab.models.mask_targets import mask_targets
-from seglab.models.mobilenet_v2 import MobileNetV2, MobileNetV2Backbone, imagenet_normalize, mobilenet_v2
+from seglab.models.mobilenet_v2 import MobileNetV2, MobileNetV2Backbone, mobilenet_v2
 from seglab.models.pooled_norm import PooledBatchNorm2d
 from seglab.models.pspnet import PSPHead, PSPNet, PyramidPooling
-from seglab.models.resnet import BasicBlock, Bottleneck, FrozenBatchNorm2d, ResNet, resnet18, resnet50
+from seglab.models.resnet import BasicBlock, Bottleneck, FrozenBatchNorm2d, ResNet, resnet18, resnet50, resnet101
 from seglab.models.resnet_fpn import ResNetFPN
 from seglab.models.roi_heads import MaskRoIHeads, RoIHeads
 from seglab.models.roi_pooler import RoIPooler
@@ -45,6 +47,7 @@ from seglab.models.xception import Xception, xception65
 __all__ = [
     "ASPP",
     "ASPPSum",
+    "Backbone",
     "BasicBlock",
     "Bottleneck",
     "DeepLabV1",
@@ -89,6 +92,7 @@ __all__ = [
     "check_targets",
     "count_parameters",
     "deeplabv3_resnet50",
+    "dilated_stages",
     "fastrcnn_loss",
     "fcn_resnet50",
     "imagenet_normalize",
@@ -104,6 +108,7 @@ __all__ = [
     "output_size",
     "paste_masks",
     "postprocess_detections",
+    "resnet101",
     "resnet18",
     "resnet50",
     "sample_rois",

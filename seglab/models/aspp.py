@@ -4,11 +4,11 @@ Source: Chen, Papandreou, Schroff, Adam, Rethinking Atrous Convolution, arXiv 20
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
+from seglab.models.arguments import check_counts, check_rates
 from seglab.models.pooled_norm import PooledBatchNorm2d
 from seglab.models.separable import SeparableConv2d
 
@@ -45,9 +45,7 @@ def valid_tap_share(height: int, width: int, rate: int, kernel_size: int = 3) ->
     ----------
     Chen et al., 2017, section 3.3 and figure 4 (drawn there for a 65 x 65 map).
     """
-    for name, value in [("height", height), ("width", width), ("rate", rate), ("kernel_size", kernel_size)]:
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    check_counts(height=height, width=width, rate=rate, kernel_size=kernel_size)
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd, got {kernel_size}")
     half = kernel_size // 2
@@ -110,9 +108,7 @@ class ASPP(nn.Module):
                  separable: bool = False, dropout: float = 0.5):
         super().__init__()
         rates = check_rates(rates)
-        for name, value in [("in_channels", in_channels), ("out_channels", out_channels)]:
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        check_counts(in_channels=in_channels, out_channels=out_channels)
         if not 0 <= dropout <= 1:
             raise ValueError(f"dropout must lie in 0..1, got {dropout!r}")
         self.in_channels, self.rates = in_channels, rates
@@ -129,14 +125,6 @@ class ASPP(nn.Module):
         if features.ndim != 4 or features.shape[1] != self.in_channels:
             raise ValueError(f"features must have shape (N, {self.in_channels}, H, W), got {tuple(features.shape)}")
         return self.project(torch.cat([branch(features) for branch in self.convs], dim=1))
-
-
-def check_rates(rates: Sequence[int], name: str = "rates") -> tuple[int, ...]:
-    """The rates as a tuple; ValueError, which names the argument, unless they are integers >= 1, at least one."""
-    rates = tuple(rates)
-    if not rates or any(isinstance(r, bool) or not isinstance(r, Integral) or r < 1 for r in rates):
-        raise ValueError(f"{name} must be integers >= 1, at least one, got {rates!r}")
-    return rates
 
 
 def atrous3x3(in_channels: int, out_channels: int, rate: int, separable: bool = False) -> nn.Module:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from seglab.models.arguments import check_counts
 from seglab.modes import evaluating
 
 
@@ -77,8 +78,8 @@ def latency(model: nn.Module, images: Tensor, repeats: int = 10, warm_up: int = 
     ValueError
         For fewer than one repeat.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats must be >= 1, got {repeats!r}")
+    check_counts(repeats=repeats)
+    check_counts(0, warm_up=warm_up)
 
     def once() -> float:
         if images.is_cuda:

@@ -5,11 +5,13 @@ connected CRFs", ICLR 2015, sections 3.1, 4 and table 1. Built in notebook 09.
 """
 
 from collections import OrderedDict
-from numbers import Integral
+from collections.abc import Callable
 
 from torch import nn
 
-from seglab.models.dense import DenseModel, check_num_classes
+from seglab.models.arguments import check_counts
+from seglab.models.backbone import Backbone
+from seglab.models.dense import DenseModel
 from seglab.models.vgg import VGG16
 
 
@@ -23,8 +25,10 @@ class DeepLabV1(DenseModel):
     ----------
     num_classes, in_channels : int
         Classes of the logits; channels of the pictures.
-    width, output_stride
-        As for :class:`seglab.models.vgg.VGG16`. The paper's output stride is 8.
+    width : int, float or None
+        Of the backbone, in its own unit: for VGG-16 channels of the first block. None is its default, the paper's 64.
+    output_stride : {8, 16, 32}
+        Of the backbone; the paper's is 8.
     kernel_size, rate : int
         Taps a side of fc6 and their distance in px of the feature map *at output stride 8*; at 16 and 32 the distance
         shrinks along, so that the same weights see the same pixels. ``(kernel_size - 1) * rate`` must be even there.
@@ -32,6 +36,8 @@ class DeepLabV1(DenseModel):
         Channels of fc6 and fc7.
     dropout : float
         After fc6 and fc7, in training only.
+    backbone : callable
+        As for :class:`seglab.models.fcn_resnet.FCNResNet`, called with ``width`` where one is given.
 
     Raises
     ------
@@ -47,21 +53,20 @@ class DeepLabV1(DenseModel):
     fc6 and fc7 start as He initialisation like VGG (the paper takes fc7 from ImageNet), fc8 as N(0, 0.01).
     """
 
-    def __init__(self, num_classes: int = 21, in_channels: int = 3, width: int = 64, output_stride: int = 8,
-                 kernel_size: int = 3, rate: int = 12, hidden: int = 1024, dropout: float = 0.5):
-        check_num_classes(num_classes)
-        for name, value in (("kernel_size", kernel_size), ("rate", rate), ("hidden", hidden)):
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        backbone = VGG16(width, in_channels, output_stride)
+    def __init__(self, num_classes: int = 21, in_channels: int = 3, width: float | None = None, output_stride: int = 8,
+                 kernel_size: int = 3, rate: int = 12, hidden: int = 1024, dropout: float = 0.5,
+                 backbone: Callable[..., Backbone] = VGG16):
+        check_counts(num_classes=num_classes, kernel_size=kernel_size, rate=rate, hidden=hidden)
+        options = {} if width is None else {"width": width}
+        net = backbone(output_stride=output_stride, in_channels=in_channels, **options)
         dilation, rest = divmod(8 * rate, output_stride)
         if rest or (kernel_size - 1) * dilation % 2:
             raise ValueError(f"rate at output stride {output_stride} must be an integer and (kernel_size - 1) * rate "
                              f"even, got {rate} at 8, {8 * rate / output_stride:g} at {output_stride}, "
                              f"kernel_size {kernel_size}")
-        fc6 = nn.Conv2d(backbone.channels[-1], hidden, kernel_size, dilation=dilation,
+        fc6 = nn.Conv2d(net.channels[-1], hidden, kernel_size, dilation=dilation,
                         padding=(kernel_size - 1) * dilation // 2)
-        super().__init__(backbone, nn.Sequential(OrderedDict(
+        super().__init__(net, nn.Sequential(OrderedDict(
             fc6=fc6, relu6=nn.ReLU(), drop6=nn.Dropout(dropout),
             fc7=nn.Conv2d(hidden, hidden, 1), relu7=nn.ReLU(), drop7=nn.Dropout(dropout),
             fc8=nn.Conv2d(hidden, num_classes, 1))))

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from seglab.models.aspp import check_rates
-from seglab.models.dense import DenseModel, check_num_classes
-from seglab.models.resnet import Bottleneck, ResNet
+from seglab.models.arguments import check_counts, check_rates
+from seglab.models.backbone import Backbone
+from seglab.models.dense import DenseModel
+from seglab.models.resnet import resnet101
 
 
 class ASPPSum(nn.Module):
@@ -42,7 +43,7 @@ class ASPPSum(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, rates: Sequence[int] = (6, 12, 18, 24),
                  hidden: int | None = None):
         super().__init__()
-        check_num_classes(num_classes)
+        check_counts(in_channels=in_channels, num_classes=num_classes)
         self.branches = nn.ModuleList(_branch(in_channels, num_classes, rate, hidden) for rate in check_rates(rates))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -60,11 +61,6 @@ def _branch(in_channels: int, num_classes: int, rate: int, hidden: int | None) -
     return nn.Sequential(
         nn.Conv2d(in_channels, hidden, 3, padding=rate, dilation=rate), nn.ReLU(), nn.Dropout(0.5),
         nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(hidden, num_classes, 1))
-
-
-def resnet101(**options) -> ResNet:
-    """ResNet-101, the backbone of DeepLab v2; ``options`` as for :class:`seglab.models.resnet.ResNet`."""
-    return ResNet(Bottleneck, (3, 4, 23, 3), **options)
 
 
 class DeepLabV2(DenseModel):
@@ -88,7 +84,7 @@ class DeepLabV2(DenseModel):
     ``seglab.ops.dense_crf``.
     """
 
-    def __init__(self, num_classes: int = 21, backbone: Callable[..., nn.Module] = resnet101, output_stride: int = 8,
+    def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet101, output_stride: int = 8,
                  rates: Sequence[int] = (6, 12, 18, 24), hidden: int | None = None, in_channels: int = 3):
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         super().__init__(net, ASPPSum(net.channels[-1], num_classes, rates, hidden))

@@ -4,37 +4,30 @@ Source: Chen, Zhu, Papandreou, Schroff, Adam, DeepLab v3+, ECCV 2018, section 3.
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from seglab.models.aspp import ASPP, atrous3x3, check_rates, conv_norm_relu
-from seglab.models.dense import check_images, check_num_classes
+from seglab.models.arguments import check_counts, check_output_stride, check_rates
+from seglab.models.aspp import ASPP, atrous3x3, conv_norm_relu
+from seglab.models.backbone import Backbone
+from seglab.models.dense import DenseModel, resize
 
 
 def rates_at(output_stride: int, rates: Sequence[int] = (6, 12, 18)) -> tuple[int, ...]:
     """Rates given for output stride 16, doubled at 8 and halved (not below 1) at 32: the same reach in picture px."""
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
+    check_output_stride(output_stride)
     return tuple(max(1, rate * 16 // output_stride) for rate in check_rates(rates))
 
 
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps ``(N, C, h, w)`` at ``size`` (H, W) px, bilinear; pixels are areas (``align_corners=False``)."""
-    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
-
-
-class DeepLabV3Plus(nn.Module):
+class DeepLabV3Plus(DenseModel):
     """Images ``(N, C, H, W)`` -> logits ``(N, num_classes, H, W)`` for any H, W >= 1.
 
     Parameters
     ----------
-    backbone : Module
-        Maps images to a list of feature maps, the first at stride 4 and the last at ``output_stride``, with their
-        channel counts in ``backbone.channels`` and the pictures' in ``backbone.in_channels``: ``Xception``,
-        ``mobilenet_v2``, ``resnet50``, each built with the same ``output_stride``.
+    backbone : Backbone
+        Built with the same ``output_stride``: ``xception65(output_stride=16)``, a ``mobilenet_v2``, ``resnet50``,
+        ``VGG16``.
     num_classes : int
     output_stride : int
         Of the backbone. Networks that differ only in it have the same ``state_dict``: train at 16, predict at 8.
@@ -55,9 +48,9 @@ class DeepLabV3Plus(nn.Module):
     Raises
     ------
     ValueError
-        For arguments out of range; for images of another shape; for a backbone whose last map has another stride
-        than ``output_stride``, or its first one another stride than 4; in training also for one picture no larger than
-        the output stride, where batch normalisation would see a single value a channel.
+        For arguments out of range; for a backbone of another output stride; for images of another shape; in training
+        also for one picture no larger than the output stride, where batch normalisation would see a single value a
+        channel.
     TypeError
         For integer images.
 
@@ -82,16 +75,16 @@ class DeepLabV3Plus(nn.Module):
     figure 5 (trimaps).
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, output_stride: int = 16,
+    def __init__(self, backbone: Backbone, num_classes: int, output_stride: int = 16,
                  rates: Sequence[int] = (6, 12, 18), channels: int = 256, low_level_channels: int = 48,
                  separable: bool = True, decoder: bool = True, dropout: float = 0.1):
-        super().__init__()
-        check_num_classes(num_classes)
-        for name, value, least in [("channels", channels, 1), ("low_level_channels", low_level_channels, 0)]:
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+        super().__init__(backbone, None)
+        check_counts(num_classes=num_classes, channels=channels)
+        check_counts(0, low_level_channels=low_level_channels)
+        check_output_stride(output_stride)
+        if backbone.output_stride != output_stride:
+            raise ValueError(f"backbone must have output_stride {output_stride}, got {backbone.output_stride}")
         self.num_classes, self.output_stride, self.decoder = num_classes, output_stride, decoder
-        self.backbone = backbone
         self.aspp = ASPP(backbone.channels[-1], rates_at(output_stride, rates), channels, separable, dropout)
         if decoder:
             self.reduce = conv_norm_relu(nn.Conv2d(backbone.channels[0], low_level_channels, 1, bias=False),
@@ -101,18 +94,11 @@ class DeepLabV3Plus(nn.Module):
                 conv_norm_relu(atrous3x3(channels, channels, 1, separable), channels))
         self.head = nn.Conv2d(channels, num_classes, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(N, num_classes, H, W)``."""
-        check_images(images, self.backbone.in_channels)
-        low, *_, high = self.backbone(images)
-        for name, features, stride in (("last", high, self.output_stride), ("first", low, 4)):
-            expected = tuple(-(-side // stride) for side in images.shape[-2:])
-            if tuple(features.shape[-2:]) != expected:
-                raise ValueError(f"backbone must give a {name} map of stride {stride}, {expected} px, for images of "
-                                 f"{tuple(images.shape[-2:])} px, got {tuple(features.shape[-2:])} px; build it with "
-                                 f"output_stride={self.output_stride}")
+    def score(self, maps: Sequence[Tensor]) -> Tensor:
+        """Logits ``(N, num_classes, h, w)``, at stride 4 with a decoder and at the output stride without."""
+        low, *_, high = maps
         x = self.aspp(high)
         if self.decoder:
             x = resize(x, low.shape[-2:])
             x = self.fuse(x if self.reduce is None else torch.cat([x, self.reduce(low)], dim=1))
-        return resize(self.head(x), images.shape[-2:])
+        return self.head(x)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from seglab.models.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 
 class DetectionBatch(NamedTuple):

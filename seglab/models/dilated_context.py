@@ -4,11 +4,11 @@ Yu, Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016
 notebook 09.
 """
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from seglab.models.arguments import check_counts
 
 DILATIONS = (1, 1, 2, 4, 8, 16, 1, 1)
 KERNELS = (3, 3, 3, 3, 3, 3, 3, 1)
@@ -47,8 +47,7 @@ class DilatedContext(nn.Module):
 
     def __init__(self, channels: int, size: str = "basic"):
         super().__init__()
-        if isinstance(channels, bool) or not isinstance(channels, Integral) or channels < 1:
-            raise ValueError(f"channels must be an integer >= 1, got {channels!r}")
+        check_counts(channels=channels)
         if size not in MULTIPLES:
             raise ValueError(f"size must be one of {tuple(MULTIPLES)}, got {size!r}")
         self.channels = channels

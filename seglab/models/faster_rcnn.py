@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from seglab.models.box_head import FastRCNNPredictor, TwoMLPHead
 from seglab.models.detection_targets import check_targets
-from seglab.models.detection_transform import IMAGENET_MEAN, IMAGENET_STD, DetectionTransform, resize_boxes
+from seglab.models.detection_transform import DetectionTransform, resize_boxes
+from seglab.models.imagenet import IMAGENET_MEAN, IMAGENET_STD
 from seglab.models.roi_heads import RoIHeads
 from seglab.models.roi_pooler import RoIPooler
 from seglab.models.rpn import RPN

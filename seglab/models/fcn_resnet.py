@@ -1,4 +1,4 @@
-"""The simplest dilated network: a ResNet whose last stages dilate instead of striding, and a small head.
+"""The simplest dilated network: a backbone whose last stages dilate instead of striding, and a small head.
 
 Source: the fully convolutional network of Long et al., CVPR 2015, on the backbone of Chen et al., 2017, in the form
 that torchvision publishes. Met in notebook 10.
@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from seglab.models.dense import DenseModel, check_num_classes
+from seglab.models.arguments import check_counts
+from seglab.models.backbone import Backbone
+from seglab.models.dense import DenseModel
 from seglab.models.resnet import resnet50
 
 
@@ -19,7 +21,7 @@ class FCNHead(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, num_classes: int):
-        channels = in_channels // 4
+        channels = max(1, in_channels // 4)
         super().__init__(
             nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
             nn.Dropout(0.1), nn.Conv2d(channels, num_classes, 1))
@@ -33,8 +35,8 @@ class FCNResNet(DenseModel):
     num_classes : int
         Classes of the logits.
     backbone : callable
-        ``backbone(output_stride=..., in_channels=...)`` builds a module with ``channels`` and ``in_channels`` that
-        returns a list of maps, see :func:`seglab.models.resnet.resnet50`.
+        ``backbone(output_stride=..., in_channels=...)`` builds a :class:`seglab.models.Backbone`: ``resnet50``,
+        ``VGG16``, ``xception65``, ``mobilenet_v2``, or ``functools.partial`` of one with further arguments.
     output_stride : {8, 16, 32}
         Input px per px of the last map. The parameters are the same for all three.
     aux_loss : bool
@@ -48,9 +50,9 @@ class FCNResNet(DenseModel):
         For ``num_classes`` < 1 or an illegal output stride.
     """
 
-    def __init__(self, num_classes: int = 21, backbone: Callable[..., nn.Module] = resnet50, output_stride: int = 8,
+    def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet50, output_stride: int = 8,
                  aux_loss: bool = False, in_channels: int = 3):
-        check_num_classes(num_classes)
+        check_counts(num_classes=num_classes)
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         super().__init__(net, FCNHead(net.channels[-1], num_classes),
                          FCNHead(net.channels[-2], num_classes) if aux_loss else None)

@@ -9,18 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seglab.models.backbone import Backbone, dilated_stages
+
 SETTING = (                          # expansion, channels, repeats, stride of the first
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-MAPS = (3, 6, 13, 17)                # features whose output is the last one at strides 4, 8, 16, 32
-
-
-def imagenet_normalize(images: Tensor) -> Tensor:
-    """``(N, 3, H, W)`` or ``(3, H, W)`` RGB in 0..1, shifted and scaled as for torchvision's ImageNet weights."""
-    if images.ndim not in (3, 4) or images.shape[-3] != 3:
-        raise ValueError(f"images must have shape (N, 3, H, W) or (3, H, W), got {tuple(images.shape)}")
-    mean, std = (images.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images - mean) / std
+MAPS = (1, 3, 6, 13, 17)             # features whose output is the last one at strides 2, 4, 8, 16, 32
 
 
 def conv_norm_relu6(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, dilation: int = 1,
@@ -57,23 +50,19 @@ def _divisible(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-def inverted_residuals(width: float, output_stride: int) -> tuple[list[nn.Module], list[int]]:
+def inverted_residuals(width: float, output_stride: int, in_channels: int) -> tuple[list[nn.Module], list[int]]:
     """The stem and the 17 blocks, and the channels after each of them."""
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
+    stages = dilated_stages([2, *(stride for *_, stride in SETTING)], output_stride)[1:]
     if not width > 0:
         raise ValueError(f"width must be > 0, got {width!r}")
     channels = [_divisible(32 * width)]
-    layers: list[nn.Module] = [conv_norm_relu6(3, channels[0], 3, 2)]
-    stride_so_far, dilation = 2, 1
-    for expansion, base, repeats, stride in SETTING:
-        own = dilation                                     # a stage that loses its stride keeps its first dilation
-        if stride_so_far * stride > output_stride:
-            dilation, stride = dilation * stride, 1
-        stride_so_far *= stride
+    layers: list[nn.Module] = [conv_norm_relu6(in_channels, channels[0], 3, 2)]
+    for (expansion, base, repeats, stride), stage in zip(SETTING, stages):
         for k in range(repeats):
-            layers.append(InvertedResidual(channels[-1], _divisible(base * width), stride if k == 0 else 1, expansion,
-                                           own if k == 0 else dilation))
+            block = InvertedResidual(channels[-1], _divisible(base * width), stage.stride if k == 0 else 1, expansion,
+                                     stage.dilation if k else stage.first)
+            block.shortcut &= k > 0 or stride == 1          # where a stride was left out, no shortcut comes in
+            layers.append(block)
             channels.append(_divisible(base * width))
     return layers, channels
 
@@ -110,7 +99,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, num_classes: int = 1000, width: float = 1.0, dropout: float = 0.2):
         super().__init__()
-        layers, channels = inverted_residuals(width, 32)
+        layers, channels = inverted_residuals(width, 32, 3)
         last = _divisible(1280 * max(1.0, width))
         self.features = nn.Sequential(*layers, conv_norm_relu6(channels[-1], last, 1))
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, num_classes))
@@ -121,17 +110,17 @@ class MobileNetV2(nn.Module):
         return self.classifier(self.features(images).mean((2, 3)))
 
 
-class MobileNetV2Backbone(nn.Module):
-    """Stem and inverted residuals as a backbone: four feature maps, the strides of ResNet's C2..C5.
+class MobileNetV2Backbone(Backbone):
+    """Stem and inverted residuals as a backbone.
 
     Parameters
     ----------
     width : float
         Factor on all channels, rounded to multiples of 8.
-    output_stride : int
-        Input size over size of the last map: 32, or 16 or 8, where dilation takes the place of the last stride (and
-        the one before). The parameters are the same for all three. The first block of a dilated stage keeps the
-        dilation of the stage before; ``segmentation_models_pytorch`` dilates the whole stage.
+    output_stride : {8, 16, 32}
+        Input size over size of the last map, see :func:`seglab.models.dilated_stages`.
+    in_channels : int
+        Channels of the pictures.
 
     Raises
     ------
@@ -141,28 +130,18 @@ class MobileNetV2Backbone(nn.Module):
     Notes
     -----
     Ends with the 320 channels of the last bottleneck, as in the released DeepLab models; the 1x1 convolution to 1280
-    belongs to the classifier (``segmentation_models_pytorch`` keeps it). Channels 24, 32, 96, 320.
+    belongs to the classifier (``segmentation_models_pytorch`` keeps it). Channels 24, 32, 96, 320, and 16 before them.
     """
 
-    def __init__(self, width: float = 1.0, output_stride: int = 32):
-        super().__init__()
-        layers, channels = inverted_residuals(width, output_stride)
+    def __init__(self, width: float = 1.0, output_stride: int = 32, in_channels: int = 3):
+        super().__init__(in_channels, output_stride)
+        layers, channels = inverted_residuals(width, output_stride, in_channels)
         self.features = nn.Sequential(*layers)
-        self.in_channels, self.output_stride = 3, output_stride
-        self.channels = tuple(channels[k] for k in MAPS)
+        self.tap_channels = tuple(channels[k] for k in MAPS)
         _initialise(self)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of pictures ``(N, 3, H, W)`` of any size.
-
-        Returns
-        -------
-        list of 4 Tensors
-            With ``channels`` channels; each side is ceil(side / stride) at stride 4, 8, 16, 32 (or held at
-            ``output_stride``).
-        """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The last output at each of the five strides."""
         x, maps = images, []
         for k, layer in enumerate(self.features):
             x = layer(x)
@@ -171,7 +150,8 @@ class MobileNetV2Backbone(nn.Module):
         return maps
 
 
-def mobilenet_v2(weights: str | Path | None = None, output_stride: int = 32, width: float = 1.0) -> MobileNetV2Backbone:
+def mobilenet_v2(weights: str | Path | None = None, output_stride: int = 32, width: float = 1.0,
+                 in_channels: int = 3) -> MobileNetV2Backbone:
     """The backbone, with the weights of torchvision's ImageNet file where one is given.
 
     Parameters
@@ -180,15 +160,15 @@ def mobilenet_v2(weights: str | Path | None = None, output_stride: int = 32, wid
         A file for ``torchvision.models.mobilenet_v2``, such as ``seglab.data.mobilenet_v2_weights_path()``. It must fit
         the whole classifier strictly, key by key; its last 1x1 convolution and linear layer are then left behind.
         None starts at random.
-    output_stride, width
-        As for :class:`MobileNetV2Backbone`.
+    output_stride, width, in_channels
+        As for :class:`MobileNetV2Backbone`; the file is for 3 channels.
 
     Raises
     ------
     RuntimeError
         From ``load_state_dict``, naming the keys that do not fit.
     """
-    backbone = MobileNetV2Backbone(width, output_stride)
+    backbone = MobileNetV2Backbone(width, output_stride, in_channels)
     if weights is not None:
         classifier = MobileNetV2(width=width)
         classifier.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))

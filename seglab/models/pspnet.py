@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from seglab.models.aspp import check_rates
-from seglab.models.dense import DenseModel, check_num_classes
+from seglab.models.arguments import check_counts, check_rates
+from seglab.models.backbone import Backbone
+from seglab.models.dense import DenseModel, resize
 from seglab.models.fcn_resnet import FCNHead
 from seglab.models.pooled_norm import PooledBatchNorm2d
 from seglab.models.resnet import resnet50
@@ -50,43 +50,6 @@ class PyramidPooling(nn.Module):
         return [level(features) for level in self.levels]
 
 
-def conv3x3_of_enlarged(small: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
-    """A zero-padded 3x3 convolution of a bilinearly enlarged map, without making the enlarged map.
-
-    Parameters
-    ----------
-    small : Tensor (N, C, b, b')
-        Map before the enlargement to height x width px (``align_corners=False``).
-    weight : Tensor (K, C, 3, 3)
-        Kernel.
-
-    Returns
-    -------
-    Tensor (N, K, height, width)
-        ``F.conv2d(F.interpolate(small, (height, width), mode="bilinear"), weight, padding=1)`` up to rounding.
-
-    Notes
-    -----
-    Bilinear enlargement is ``A s B^T`` with one matrix an axis, and a tap that looks k rows further reads the same
-    matrix k rows further. So the kernel can be applied to the few pixels of the small map first, for each of its nine
-    taps, and three shifted copies of A and of B do the rest. For a 6x6 grid on a 60x60 map that is 36 positions for
-    the channel sums where the plain form has 3600.
-    """
-    (n, c), (k, _, *taps), bins = small.shape[:2], weight.shape, small.shape[2:]
-    rows, columns = (_shifted_copies(b, size, small) for b, size in zip(bins, (height, width), strict=True))
-    by_tap = weight.permute(0, 2, 3, 1).reshape(-1, c) @ small.flatten(2)             # (N, K * 9, b * b')
-    by_tap = by_tap.reshape(n, k, *taps, *bins).transpose(3, 4)                        # (N, K, 3, b, 3, b')
-    by_tap = by_tap.reshape(n, k, taps[0] * bins[0], taps[1] * bins[1])
-    return rows @ by_tap @ columns.mT
-
-
-def _shifted_copies(bins: int, size: int, like: Tensor) -> Tensor:
-    """``(size, 3 * bins)``: the matrix that enlarges ``bins`` px to ``size`` px, read a row before, at, a row after."""
-    eye = torch.eye(bins, dtype=like.dtype, device=like.device)[None]
-    matrix = F.pad(F.interpolate(eye, size=size, mode="linear", align_corners=False)[0].T, (0, 0, 1, 1))
-    return torch.cat([matrix[k:k + size] for k in range(3)], dim=1)
-
-
 class PSPHead(nn.Module):
     """Pyramid, 3x3 convolution over features and pyramid, 1x1 convolution to the classes.
 
@@ -112,13 +75,9 @@ class PSPHead(nn.Module):
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The convolution of ``cat([features, *enlarged pyramid])``, summed part by part."""
-        own, *parts = self.conv.weight.split(
-            [features.shape[1]] + [self.pyramid.channels] * len(self.pyramid.bins), dim=1)
-        x = F.conv2d(features, own, padding=1)
-        for small, weight in zip(self.pyramid(features), parts, strict=True):
-            x = x + conv3x3_of_enlarged(small, weight, *features.shape[-2:])
-        return self.classifier(self.norm_relu(x))
+        """Class scores from the features and, beside them, the pyramid's levels enlarged to their size."""
+        levels = [resize(level, features.shape[-2:]) for level in self.pyramid(features)]
+        return self.classifier(self.norm_relu(self.conv(torch.cat([features, *levels], dim=1))))
 
 
 class PSPNet(DenseModel):
@@ -152,10 +111,10 @@ class PSPNet(DenseModel):
     Zhao, Shi, Qi, Wang, Jia: Pyramid Scene Parsing Network. CVPR 2017; ADE20K ablations in tables 1 to 3.
     """
 
-    def __init__(self, num_classes: int = 21, backbone: Callable[..., nn.Module] = resnet50, output_stride: int = 8,
+    def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet50, output_stride: int = 8,
                  bins: Sequence[int] = (1, 2, 3, 6), pool: str = "average", channels: int = 512, aux_loss: bool = True,
                  in_channels: int = 3):
-        check_num_classes(num_classes)
+        check_counts(num_classes=num_classes, channels=channels)
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         super().__init__(net, PSPHead(net.channels[-1], num_classes, bins, pool, channels),
                          FCNHead(net.channels[-2], num_classes) if aux_loss else None)

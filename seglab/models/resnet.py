@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from seglab.models.arguments import check_counts
+from seglab.models.backbone import Backbone, dilated_stages
+
 
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation whose statistics and affine part are constants, as detectors use it.
@@ -107,8 +110,8 @@ class Bottleneck(nn.Module):
         return self.relu(residual + (x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet(nn.Module):
-    """The convolutional part of ResNet, returning the maps C2..C5.
+class ResNet(Backbone):
+    """The convolutional part of ResNet: maps C2..C5, and the stem (``width`` channels, stride 2) among its ``taps``.
 
     Parameters
     ----------
@@ -120,71 +123,48 @@ class ResNet(nn.Module):
         Channels of the stem; stage i has ``width * 2**i * block.expansion`` channels out.
     in_channels : int
         Channels of the pictures.
-    output_stride : int
-        Input size over size of C5: 32, or 16 or 8, where dilation 2 (and 4) takes the place of the last stride (and
-        the one before). The parameters are the same for all three, and the map at 32 is every second (fourth) px of the
-        map at 16 (8). As in torchvision, the convolution that loses its stride keeps the dilation of the stage before;
-        segmentation_models_pytorch dilates the whole stage.
+    output_stride : {8, 16, 32}
+        Input size over size of C5; below 32 dilation replaces strides as in :func:`seglab.models.dilated_stages`.
     norm : callable
         ``norm(channels) -> module``: ``nn.BatchNorm2d``, ``FrozenBatchNorm2d``, a group norm.
 
     Raises
     ------
     ValueError
-        For ``layers`` that are not four positive counts or an ``output_stride`` other than 8, 16, 32.
+        For ``layers`` that are not four positive counts, ``width`` < 1 or an ``output_stride`` other than 8, 16, 32.
     """
 
     def __init__(self, block: type, layers: Sequence[int], width: int = 64, in_channels: int = 3,
                  output_stride: int = 32, norm: Callable[[int], nn.Module] = nn.BatchNorm2d):
-        super().__init__()
+        super().__init__(in_channels, output_stride)
+        check_counts(width=width)
         if len(layers) != 4 or min(layers) < 1:
             raise ValueError(f"layers must be four counts >= 1, got {tuple(layers)}")
-        if output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
-        self.in_channels = in_channels
         self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
         self.bn1 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        channels, stride_so_far, dilation = width, 4, 1
-        for stage, count in enumerate(layers):
-            stride, first_dilation = (1 if stage == 0 else 2), dilation
-            if stride_so_far * stride > output_stride:
-                stride, dilation = 1, dilation * 2
-            stride_so_far *= stride
+        channels = width
+        for stage, (count, plan) in enumerate(zip(layers, dilated_stages((4, 1, 2, 2, 2), output_stride)[1:])):
             blocks = []
             for k in range(count):
                 out = width * 2 ** stage * block.expansion
                 shortcut = None
-                if k == 0 and (stride != 1 or channels != out):
-                    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
-                blocks.append(block(channels, width * 2 ** stage, stride if k == 0 else 1,
-                                    first_dilation if k == 0 else dilation, dilation, norm, shortcut))
+                if k == 0 and (plan.stride != 1 or channels != out):
+                    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, plan.stride, bias=False), norm(out))
+                blocks.append(block(channels, width * 2 ** stage, plan.stride if k == 0 else 1,
+                                    plan.first if k == 0 else plan.dilation, plan.dilation, norm, shortcut))
                 channels = out
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.channels = tuple(width * 2 ** stage * block.expansion for stage in range(4))
+        self.tap_channels = (width, *(width * 2 ** stage * block.expansion for stage in range(4)))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of the four stages.
-
-        Parameters
-        ----------
-        images : Tensor (N, in_channels, H, W), float
-            Normalised pictures of any size.
-
-        Returns
-        -------
-        list of 4 Tensors
-            C2, C3, C4, C5 with ``channels`` channels; each side is ceil(side / stride) at stride 4, 8, 16, 32 (or
-            held at ``output_stride``).
-        """
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(f"images must be (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        maps = []
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The stem before its pooling, then C2, C3, C4, C5."""
+        maps = [self.relu(self.bn1(self.conv1(images)))]
+        x = self.maxpool(maps[0])
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
             maps.append(x)
@@ -199,3 +179,8 @@ def resnet18(**options) -> ResNet:
 def resnet50(**options) -> ResNet:
     """ResNet-50: channels 256, 512, 1024, 2048. ``options`` as for ``ResNet``."""
     return ResNet(Bottleneck, (3, 4, 6, 3), **options)
+
+
+def resnet101(**options) -> ResNet:
+    """ResNet-101, the backbone of DeepLab v2: channels as for ResNet-50. ``options`` as for ``ResNet``."""
+    return ResNet(Bottleneck, (3, 4, 23, 3), **options)

@@ -4,9 +4,10 @@ Source: Chen, Zhu, Papandreou, Schroff, Adam, DeepLab v3+, ECCV 2018, section 3.
 """
 
 from collections import OrderedDict
-from numbers import Integral
 
 from torch import Tensor, nn
+
+from seglab.models.arguments import check_counts
 
 
 class SeparableConv2d(nn.Sequential):
@@ -43,11 +44,9 @@ class SeparableConv2d(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, padding: int = 0,
                  dilation: int = 1, norm: bool = True, relu: bool = True):
-        for name, value, least in [("in_channels", in_channels, 1), ("out_channels", out_channels, 1),
-                                   ("kernel_size", kernel_size, 1), ("stride", stride, 1), ("padding", padding, 0),
-                                   ("dilation", dilation, 1)]:
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+        check_counts(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride,
+                     dilation=dilation)
+        check_counts(0, padding=padding)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["depthwise"] = nn.Conv2d(in_channels, in_channels, kernel_size, stride, padding, dilation,
                                         groups=in_channels, bias=False)

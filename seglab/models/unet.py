@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from seglab.models.arguments import check_counts
+
 PADDINGS = ("valid", "same")
 NORMS = (None, "batch")
 
@@ -121,10 +123,7 @@ class UNet(nn.Module):
     def __init__(self, in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, depth: int = 5,
                  padding: str = "valid", norm: str | None = None):
         super().__init__()
-        for name, value in [("in_channels", in_channels), ("num_classes", num_classes),
-                            ("base_channels", base_channels), ("depth", depth)]:
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        check_counts(in_channels=in_channels, num_classes=num_classes, base_channels=base_channels, depth=depth)
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
         if norm not in NORMS:

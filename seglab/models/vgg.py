@@ -5,12 +5,11 @@ Parameter names are those of torchvision's ``vgg16`` without its classifier, so 
 notebook 09.
 """
 
-from numbers import Integral
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglab.models.dense import check_images
+from seglab.models.arguments import check_counts
+from seglab.models.backbone import Backbone, dilated_stages
 from seglab.models.unet import init_he
 
 BLOCKS = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))             # channels over width, convolutions
@@ -37,8 +36,8 @@ class DensePool(nn.Module):
         return f"dilation={self.dilation}"
 
 
-class VGG16(nn.Module):
-    """The convolutional part of VGG-16, returning the map after each pooling.
+class VGG16(Backbone):
+    """The convolutional part of VGG-16; the maps are those after each pooling, the first one among ``taps`` only.
 
     Parameters
     ----------
@@ -46,11 +45,9 @@ class VGG16(nn.Module):
         Channels of the first block; the five blocks have 1, 2, 4, 8 and 8 times as many.
     in_channels : int
         Channels of the pictures.
-    output_stride : int
-        Input size over size of the last map: 32 as published, or 16 or 8. The last pooling (and the one before) then
-        keeps the size, and what follows it is dilated by 2 (and 4): DeepLab v1 is 8. The parameters are the same for
-        all three, and the dense maps *contain* the sparse ones, exactly: with equal weights
-        ``VGG16(output_stride=8)(x)[-1][..., ::4, ::4]`` is ``VGG16(output_stride=32)(x)[-1]``.
+    output_stride : {8, 16, 32}
+        Input size over size of the last map: 32 as published, 8 in DeepLab v1. A pooling that loses its stride keeps
+        the size, and what follows it is dilated, see :func:`seglab.models.dilated_stages`.
 
     Raises
     ------
@@ -59,54 +56,29 @@ class VGG16(nn.Module):
 
     Notes
     -----
+    The dense maps *contain* the sparse ones, exactly: with equal weights
+    ``VGG16(output_stride=8)(x)[-1][..., ::4, ::4]`` is ``VGG16(output_stride=32)(x)[-1]``.
+
     Pooling rounds sizes up, as in Caffe where VGG was trained, so that any picture of at least 1 x 1 px has a map;
     torchvision rounds down, which differs for sizes that are no multiple of 32. The authors' released DeepLab v1 pools
     over 3x3 px throughout; the 2x2 of the VGG paper are kept here, because the identity above needs them.
     """
 
     def __init__(self, width: int = 64, in_channels: int = 3, output_stride: int = 32):
-        super().__init__()
-        for name, value in (("width", width), ("in_channels", in_channels)):
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        if output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
-        self.in_channels = in_channels
-        self.channels = tuple(width * times for times, _ in BLOCKS)
-        layers, before, stride, dilation = [], in_channels, 1, 1
-        for channels, (_, count) in zip(self.channels, BLOCKS, strict=True):
+        super().__init__(in_channels, output_stride)
+        check_counts(width=width)
+        self.tap_channels = tuple(width * times for times, _ in BLOCKS)
+        layers, before = [], in_channels
+        for channels, (_, count), stage in zip(self.tap_channels, BLOCKS, dilated_stages((2,) * 5, output_stride)):
             for _ in range(count):
-                layers += [nn.Conv2d(before, channels, 3, padding=dilation, dilation=dilation), nn.ReLU()]
+                layers += [nn.Conv2d(before, channels, 3, padding=stage.first, dilation=stage.first), nn.ReLU()]
                 before = channels
-            if stride < output_stride:
-                layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
-                stride *= 2
-            else:
-                layers.append(DensePool(dilation))
-                dilation *= 2
+            layers.append(nn.MaxPool2d(2, 2, ceil_mode=True) if stage.stride == 2 else DensePool(stage.first))
         self.features = nn.Sequential(*layers)
         self.apply(init_he)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of the five blocks.
-
-        Parameters
-        ----------
-        images : Tensor (N, in_channels, H, W), float
-            Normalised pictures, any H, W >= 1 px.
-
-        Returns
-        -------
-        list of 5 Tensors
-            The map after each pooling with ``channels`` channels; a side is ceil(side / stride) at stride 2, 4, 8, 16,
-            32 (or held at ``output_stride``).
-
-        Raises
-        ------
-        TypeError, ValueError
-            For integer images, another shape or number of channels.
-        """
-        check_images(images, self.in_channels)
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """The maps after each of the five poolings."""
         x, maps = images, []
         for layer in self.features:
             x = layer(x)

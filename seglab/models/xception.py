@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglab.models.arguments import check_counts
+from seglab.models.backbone import Backbone, dilated_stages
 from seglab.models.separable import SeparableConv2d
 
 ENTRY = (128, 256, 728)              # channels of the three entry blocks, each ends with a stride of 2
@@ -25,6 +27,8 @@ class XceptionBlock(nn.Module):
     stride, dilation : int
     last : bool
         The network's last block: no shortcut, ReLU after every convolution in place of before it.
+    project : bool
+        A 1x1 convolution in the shortcut also where the shapes agree without: the block has lost its stride.
 
     Notes
     -----
@@ -35,11 +39,11 @@ class XceptionBlock(nn.Module):
     """
 
     def __init__(self, in_channels: int, channels: Sequence[int], stride: int = 1, dilation: int = 1,
-                 last: bool = False):
+                 last: bool = False, project: bool = False):
         super().__init__()
         self.last = last
         self.shortcut = None
-        if not last and (stride != 1 or in_channels != channels[-1]):
+        if not last and (project or stride != 1 or in_channels != channels[-1]):
             self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels[-1], 1, stride, bias=False),
                                           nn.BatchNorm2d(channels[-1]))
         self.convs = nn.ModuleList()
@@ -63,8 +67,8 @@ class XceptionBlock(nn.Module):
         return residual + (x if self.shortcut is None else self.shortcut(x)), before
 
 
-class Xception(nn.Module):
-    """Xception-65 as a backbone: four feature maps, the strides of ResNet's C2..C5.
+class Xception(Backbone):
+    """Xception-65 as a backbone.
 
     Parameters
     ----------
@@ -72,10 +76,8 @@ class Xception(nn.Module):
         Factor on all channels, rounded to multiples of 8 (at least 8). 1.0 is the paper's network.
     middle : int
         Residual blocks of the middle flow, 16 in Xception-65.
-    output_stride : int
-        Input size over size of the last map: 32, or 16 or 8, where dilation takes the place of the last stride (and
-        the one before). The parameters are the same for all three. A block that loses its stride keeps the dilation
-        of the block before it.
+    output_stride : {8, 16, 32}
+        Input size over size of the last map, see :func:`seglab.models.dilated_stages`; here a block is a stage.
     in_channels : int
         Channels of the pictures.
 
@@ -96,14 +98,10 @@ class Xception(nn.Module):
     """
 
     def __init__(self, width: float = 1.0, middle: int = 16, output_stride: int = 16, in_channels: int = 3):
-        super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
+        super().__init__(in_channels, output_stride)
         if not width > 0:
             raise ValueError(f"width must be > 0, got {width!r}")
-        if isinstance(middle, bool) or not isinstance(middle, int) or middle < 0:
-            raise ValueError(f"middle must be an integer >= 0, got {middle!r}")
-        self.in_channels, self.output_stride = in_channels, output_stride
+        check_counts(0, middle=middle)
 
         def scaled(channels: int) -> int:
             return max(8, round(channels * width / 8) * 8)
@@ -113,32 +111,21 @@ class Xception(nn.Module):
             nn.Conv2d(in_channels, stem[0], 3, 2, 1, bias=False), nn.BatchNorm2d(stem[0]), nn.ReLU(inplace=True),
             nn.Conv2d(stem[0], stem[1], 3, 1, 1, bias=False), nn.BatchNorm2d(stem[1]), nn.ReLU(inplace=True))
         plan = [((c, c, c), 2) for c in ENTRY] + [((ENTRY[-1],) * 3, 1)] * middle + [(EXIT[0], 2), (EXIT[1], 1)]
-        blocks, before, stride_so_far, dilation = [], stem[1], 2, 1
-        for k, (channels, stride) in enumerate(plan):
-            channels, own = [scaled(c) for c in channels], dilation
-            if stride_so_far * stride > output_stride:
-                dilation, stride = dilation * stride, 1
-            stride_so_far *= stride
-            blocks.append(XceptionBlock(before, channels, stride, own, last=k == len(plan) - 1))
+        stages = dilated_stages([2, *(stride for _, stride in plan)], output_stride)[1:]
+        self.blocks, before = nn.ModuleList(), stem[1]
+        for k, ((channels, stride), stage) in enumerate(zip(plan, stages)):
+            channels = [scaled(c) for c in channels]
+            last = k == len(plan) - 1
+            self.blocks.append(XceptionBlock(before, channels, stage.stride, stage.first, last, project=stride > 1))
             before = channels[-1]
-        self.blocks = nn.ModuleList(blocks)
-        self._taps = (1, 2, len(plan) - 2)                   # the strided blocks behind strides 4, 8 and 16
-        self.channels = tuple(scaled(c) for c in (ENTRY[1], ENTRY[2], EXIT[0][1], EXIT[1][2]))
+        self._taps = (0, 1, 2, len(plan) - 2)                # the strided blocks behind strides 2, 4, 8 and 16
+        self.tap_channels = tuple(scaled(c) for c in (*ENTRY, EXIT[0][1], EXIT[1][2]))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of pictures ``(N, in_channels, H, W)`` of any size.
-
-        Returns
-        -------
-        list of 4 Tensors
-            With ``channels`` channels; each side is ceil(side / stride) at stride 4, 8, 16, 32 (or held at
-            ``output_stride``).
-        """
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(f"images must have shape (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
+    def extract(self, images: Tensor) -> list[Tensor]:
+        """What the four strided convolutions behind the stem read, and the output of the last block."""
         x, maps = self.stem(images), []
         for k, block in enumerate(self.blocks):
             x, before = block(x)
@@ -147,8 +134,6 @@ class Xception(nn.Module):
         return [*maps, x]
 
 
-def xception65(output_stride: int = 16) -> Xception:
+def xception65(output_stride: int = 16, in_channels: int = 3) -> Xception:
     """The paper's Xception-65 backbone: channels 256, 728, 1024, 2048 at strides 4, 8, 16, ``output_stride``."""
-    return Xception(output_stride=output_stride)
-
-
+    return Xception(output_stride=output_stride, in_channels=in_channels)

@@ -10,7 +10,7 @@ import torch
 from stopwatch import timed
 from torch.nn import functional as F
 
-from seglab.models import DeepLabV3Plus, deeplabv3plus, resnet50
+from seglab.models import DeepLabV3Plus, deeplabv3plus, dense, resnet50
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 from test_deeplabv3plus_reference import aligned, as_smp, copy_by_position  # noqa: E402
@@ -33,7 +33,7 @@ def of_deeplabv3plus():
         return logits.detach()
 
     mine, wanted = [], []
-    with mock.patch.object(deeplabv3plus, "resize", aligned):
+    with mock.patch.object(deeplabv3plus, "resize", aligned), mock.patch.object(dense, "resize", aligned):
         for turn in range(TURNS):                             # in turns, so that a busy moment hits both
             sides = [(mine, ours), (wanted, theirs)]
             for times, model in sides[::-1] if turn % 2 else sides:

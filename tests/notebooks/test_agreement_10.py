@@ -94,7 +94,7 @@ def test_largest_rate_inverts_the_share(n):
 @pytest.mark.parametrize("units", [(1, 1, 1), (1, 2, 4)])
 def test_what_a_multi_grid_reads(units):
     stage = ResNet(BasicBlock, (1, 1, 1, 3), width=2, output_stride=16).layer4
-    set_multi_grid(stage, units, rate=2)
+    set_multi_grid(stage, units)
     seen = torch.zeros(1, 1, 33, 33)
     seen[..., 16, 16] = 1
     for block in stage:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglab.data import DataUnavailable, mobilenet_v2_weights_path
-from seglab.models import deeplabv3plus
+from seglab.models import deeplabv3plus, dense
 from seglab.models.aspp import conv_norm_relu
 from seglab.models.deeplabv3plus import DeepLabV3Plus
 from seglab.models.mobilenet_v2 import MobileNetV2, mobilenet_v2
@@ -99,9 +99,9 @@ def test_mobilenet_v2_maps_against_torchvision(tmp_path):
     images = x
     for k, layer in enumerate(reference.double().features[:18]):
         x = layer(x)
-        if k in (3, 6, 13, 17):
+        if k in (1, 3, 6, 13, 17):
             expected.append(x)
-    for got, want, stride in zip(mine(images), expected, (4, 8, 16, 32), strict=True):
+    for got, want, stride in zip(mine.taps(images), expected, (2, 4, 8, 16, 32), strict=True):
         torch.testing.assert_close(got, want, rtol=0, atol=1e-10)
         assert got.shape[-2:] == (-(-65 // stride), -(-40 // stride))
 
@@ -148,10 +148,10 @@ def test_xception_65_against_timm(output_stride):
     x = torch.rand(1, 3, 51, 40, dtype=torch.float64)
     with torch.no_grad():
         taps = reference.forward_intermediates(x, intermediates_only=True)
-        maps = mine(x)
-    assert [m.shape[1] for m in maps] == list(mine.channels) == [256, 728, 1024, 2048]
-    difference = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(maps, taps[1:], strict=True))
-    print(f"\nXception-65 at stride {output_stride} against timm, four maps: {difference:.1e} relative")
+        maps = mine.taps(x)
+    assert [m.shape[1] for m in maps] == list(mine.tap_channels) == [128, 256, 728, 1024, 2048]
+    difference = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(maps, taps, strict=True))
+    print(f"\nXception-65 at stride {output_stride} against timm, five maps: {difference:.1e} relative")
     assert difference < 1e-10
 
 
@@ -227,6 +227,12 @@ def aligned(maps, size):
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=True)
 
 
+def enlarge_as_smp(monkeypatch):
+    """Inside the decoder and at the end."""
+    for module in (dense, deeplabv3plus):
+        monkeypatch.setattr(module, "resize", aligned)
+
+
 def pair(output_stride=16, rates=(12, 24, 36)):
     torch.manual_seed(0)
     reference = shaken(smp.DeepLabV3Plus("resnet18", encoder_weights=None, encoder_output_stride=output_stride,
@@ -239,7 +245,7 @@ def pair(output_stride=16, rates=(12, 24, 36)):
 @pytest.mark.parametrize("mode", ["eval", "train"])
 @pytest.mark.parametrize("shape", [(2, 3, 64, 96), (2, 3, 80, 48)])
 def test_whole_network_against_smp(monkeypatch, mode, shape):
-    monkeypatch.setattr(deeplabv3plus, "resize", aligned)
+    enlarge_as_smp(monkeypatch)
     net, reference = pair()
     mine = as_smp(net).double()
     copy_by_position(mine, reference)
@@ -254,7 +260,7 @@ def test_whole_network_against_smp(monkeypatch, mode, shape):
 def test_each_convention_named_in_the_docstring_makes_a_difference(monkeypatch, kept):
     """Without the change the weights still load, and the logits differ: that is why it must be named."""
     if kept != "align_corners":
-        monkeypatch.setattr(deeplabv3plus, "resize", aligned)
+        enlarge_as_smp(monkeypatch)
     net, reference = pair(rates=(6, 12, 18) if kept == "rates" else (12, 24, 36))
     mine = as_smp(net, {"dilation", "norm", "order"} - {kept}).double()
     copy_by_position(mine, reference)

@@ -9,8 +9,8 @@ from seglab.models import BasicBlock, Bottleneck, FrozenBatchNorm2d, ResNet, res
 
 
 def reference_maps(net, x):
-    x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
-    maps = []
+    maps = [net.relu(net.bn1(net.conv1(x)))]
+    x = net.maxpool(maps[0])
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         x = stage(x)
         maps.append(x)
@@ -33,12 +33,12 @@ def test_same_names_values_and_gradients(name, build, stride, dilate):
     for size in ((2, 3, 64, 47), (1, 3, 33, 65)):
         x = torch.randn(size, dtype=torch.float64)
         theirs.eval(), ours.eval()
-        for mine, ref in zip(ours(x), reference_maps(theirs, x), strict=True):
+        for mine, ref in zip(ours.taps(x), reference_maps(theirs, x), strict=True):
             assert mine.shape == ref.shape
             worst = max(worst, (mine - ref).abs().max().item() / ref.abs().max().item())
     theirs.train(), ours.train()
     x = torch.randn(2, 3, 64, 47, dtype=torch.float64)
-    for net, maps in ((theirs, reference_maps(theirs, x)), (ours, ours(x))):
+    for net, maps in ((theirs, reference_maps(theirs, x)), (ours, ours.taps(x))):
         net.zero_grad()
         sum((m * m).mean() for m in maps).backward()
     grads = dict(theirs.named_parameters())
@@ -83,12 +83,13 @@ def test_any_size_and_every_parameter_gets_a_gradient():
 
 @pytest.mark.parametrize("options, words", [
     (dict(layers=(1, 1, 1)), "layers"), (dict(layers=(1, 1, 0, 1)), "layers"),
-    (dict(output_stride=4), "output_stride")])
+    (dict(output_stride=4), "output_stride"), (dict(width=0), "width must be an integer >= 1, got 0"),
+    (dict(in_channels=0), "in_channels must be")])
 def test_wrong_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         ResNet(BasicBlock, **{"layers": (1, 1, 1, 1), "width": 4, **options})
 
 
 def test_wrong_channels():
-    with pytest.raises(ValueError, match=r"images must be \(N, 3, H, W\), got \(1, 1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"images must have shape \(N, 3, H, W\) .*got \(1, 1, 8, 8\)"):
         ResNet(BasicBlock, (1, 1, 1, 1), width=4)(torch.zeros(1, 1, 8, 8))

@@ -50,9 +50,9 @@ def test_dropout_is_active_in_training_only():
 
 def test_maps_of_the_backbone():
     net = VGG16(width=2, output_stride=8)
-    maps = net(torch.rand(1, 3, 50, 33))
+    maps = net.taps(torch.rand(1, 3, 50, 33))
     assert [tuple(m.shape[1:]) for m in maps] == [(2, 25, 17), (4, 13, 9), (8, 7, 5), (16, 7, 5), (16, 7, 5)]
-    assert net.channels == (2, 4, 8, 16, 16)
+    assert net.tap_channels == (2, 4, 8, 16, 16) and net.tap_strides == (2, 4, 8, 8, 8)
 
 
 def test_the_paper_s_learning_starts_from_small_scores():

@@ -47,7 +47,11 @@ def test_logits_have_the_size_of_the_pictures(name, output_stride):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_output_strides_share_one_state_and_differ_in_the_maps(name):
+    torch.manual_seed(0)
     nets = {s: network(name, s).eval() for s in (8, 16, 32)}
+    for part in nets[16].modules():
+        if isinstance(part, nn.BatchNorm2d):                             # values that do not fade from layer to layer
+            nn.init.constant_(part.running_var, 0.1)
     x = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         for stride, net in nets.items():
@@ -210,7 +214,7 @@ def test_latency_counts_repeats_after_the_warm_up():
     (lambda: backbone("xception")(torch.rand(1, 1, 8, 8)), r"images must have shape \(N, 3, H, W\)"),
     (lambda: mobilenet_v2(output_stride=64), "output_stride must be 8, 16 or 32"),
     (lambda: mobilenet_v2(width=-1), "width must be > 0"),
-    (lambda: backbone("mobilenet")(torch.rand(3, 8, 8)), r"images must have shape \(N, 3, H, W\), got \(3, 8, 8\)"),
+    (lambda: backbone("mobilenet")(torch.rand(3, 8, 8)), r"images must have shape \(N, 3, H, W\) .*, got \(3, 8, 8\)"),
     (lambda: imagenet_normalize(torch.rand(1, 8, 8)), r"images must have shape \(N, 3, H, W\)"),
     (lambda: network("resnet", classes=0), "num_classes must be an integer >= 1, got 0"),
     (lambda: network("resnet", low_level_channels=-1), "low_level_channels must be an integer >= 0"),
@@ -219,9 +223,8 @@ def test_latency_counts_repeats_after_the_warm_up():
     (lambda: network("mobilenet")(torch.rand(1, 3, 0, 8)), "with N, H, W >= 1"),
     (lambda: network("mobilenet")(torch.rand(3, 8, 8)), r"images must have shape \(N, 3, H, W\)"),
     (lambda: network("mobilenet")(torch.rand(1, 4, 8, 8)), r"images must have shape \(N, 3, H, W\) .* got \(1, 4"),
-    (lambda: DeepLabV3Plus(backbone("resnet", 32), 3, 16)(torch.rand(1, 3, 64, 64)),
-     r"backbone must give a last map of stride 16, \(4, 4\) px, .* got \(2, 2\) px; build it with output_stride=16"),
-    (lambda: latency(nn.Identity(), torch.rand(1), repeats=0), "repeats must be >= 1"),
+    (lambda: DeepLabV3Plus(backbone("resnet", 32), 3, 16), "backbone must have output_stride 16, got 32"),
+    (lambda: latency(nn.Identity(), torch.rand(1), repeats=0), "repeats must be an integer >= 1, got 0"),
 ])
 def test_errors_say_what_was_expected(call, says):
     with pytest.raises(ValueError, match=says):

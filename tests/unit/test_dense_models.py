@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglab.models import (
+    VGG16,
     BasicBlock,
     Bottleneck,
     DeepLabV2,
@@ -20,7 +21,6 @@ from seglab.models import (
     deeplabv3_resnet50,
     fcn_resnet50,
 )
-from seglab.models.pspnet import conv3x3_of_enlarged
 
 NARROW = partial(ResNet, Bottleneck, (1, 1, 1, 2), width=4)
 MODELS = {"fcn": partial(FCNResNet, aux_loss=True), "v2": partial(DeepLabV2, rates=(1, 2)),
@@ -177,17 +177,38 @@ def test_rates_follow_the_output_stride():
         assert DeepLabV3(2, NARROW, stride).classifier[0].rates == rates
 
 
-@pytest.mark.parametrize("block, at_stride", [(Bottleneck, {8: 4, 16: 2, 32: 1}), (BasicBlock, {8: 4, 16: 2, 32: 1})])
-def test_multi_grid_multiplies_the_rate_of_the_stage(block, at_stride):
+@pytest.mark.parametrize("block, rates", [
+    (Bottleneck, {32: [1, 2, 4], 16: [1, 4, 8], 8: [2, 8, 16]}),
+    (BasicBlock, {32: [1, 1, 2, 2, 4, 4], 16: [1, 2, 4, 4, 8, 8], 8: [2, 4, 8, 8, 16, 16]})])
+def test_multi_grid_multiplies_the_rates_of_the_stage(block, rates):
+    """The first convolution of the stage lost its stride: it reads the old spacing, with a multi-grid as without."""
     backbone = partial(ResNet, block, (1, 1, 1, 3), width=4)
-    for stride, base in at_stride.items():
+    for stride, wanted in rates.items():
         model = DeepLabV3(2, backbone, stride, multi_grid=(1, 2, 4)).eval()
-        for unit, part in zip((1, 2, 4), model.backbone.layer4, strict=True):
-            wide = [m for m in part.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-            assert {m.dilation for m in wide} == {m.padding for m in wide} == {(base * unit, base * unit)}
+        wide = [m for m in model.backbone.layer4.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+        assert [m.dilation for m in wide] == [m.padding for m in wide] == [(rate, rate) for rate in wanted]
         assert model(torch.randn(1, 3, 41, 33)).shape == (1, 2, 41, 33)
         plain = DeepLabV3(2, backbone, stride)
         model.load_state_dict(plain.state_dict(), strict=True)
+
+
+@pytest.mark.parametrize("units", [(1, 1, 1), (1, 2, 4), (2, 1, 3)])
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_with_a_multi_grid_too_a_dilated_stage_contains_the_strided_one(block, units):
+    nets = {s: DeepLabV3(2, partial(ResNet, block, (1, 1, 1, 3), width=4), s, multi_grid=units).double().eval()
+            for s in (32, 16, 8)}
+    images = torch.randn(1, 3, 97, 130, dtype=torch.float64)
+    for net in nets.values():
+        net.load_state_dict(nets[32].state_dict(), strict=True)
+    coarse = nets[32].backbone(images)[-1]
+    for stride, step in ((16, 2), (8, 4)):
+        fine = nets[stride].backbone(images)[-1]
+        torch.testing.assert_close(fine[..., ::step, ::step], coarse, rtol=1e-10, atol=1e-12)
+
+
+def test_multi_grid_needs_residual_stages():
+    with pytest.raises(ValueError, match="multi_grid must be None for a backbone that is no ResNet"):
+        DeepLabV3(2, partial(VGG16, width=2), multi_grid=(1, 2, 4))
 
 
 @pytest.mark.parametrize("units", [(1, 2), (1, 2, 0), ()])
@@ -220,20 +241,6 @@ def test_the_head_is_a_convolution_over_features_and_enlarged_pyramid(size, pool
     for a, b in zip(torch.autograd.grad(got.square().sum(), list(head.parameters())),
                     torch.autograd.grad(wanted.square().sum(), list(head.parameters())), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
-
-
-@pytest.mark.parametrize("bins", [(1, 1), (2, 3), (6, 6)])
-@pytest.mark.parametrize("size", [(1, 1), (5, 4), (12, 7)])
-def test_convolving_before_enlarging(bins, size):
-    torch.manual_seed(2)
-    small = torch.randn(2, 4, *bins, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(3, 4, 3, 3, dtype=torch.float64, requires_grad=True)
-    wanted = F.conv2d(F.interpolate(small, size=size, mode="bilinear", align_corners=False), weight, padding=1)
-    got = conv3x3_of_enlarged(small, weight, *size)
-    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
-    for a, b in zip(torch.autograd.grad(got.square().sum(), (small, weight)),
-                    torch.autograd.grad(wanted.square().sum(), (small, weight)), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 def test_the_levels_of_the_pyramid():
