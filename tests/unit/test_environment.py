@@ -1,9 +1,13 @@
 """One list of dependencies: pyproject.toml, constraints.txt, environment.yml and every import agree."""
 
 import ast
+import json
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -59,9 +63,51 @@ def test_conda_installs_the_same_list_under_the_same_constraints():
 
 
 @pytest.mark.parametrize("file", ["Makefile", "README.md"])
-def test_every_way_to_install_uses_the_constraints(file):
-    installs = [line for line in (ROOT / file).read_text().splitlines() if "pip install" in line]
-    assert installs and all('-c constraints.txt -e ".[all]"' in line for line in installs)
+def test_every_way_to_install_uses_the_constraints_and_a_reader_needs_no_extra(file):
+    text = (ROOT / file).read_text()
+    installs = [line for line in text.splitlines() if "pip install" in line]
+    assert installs and all("-c constraints.txt" in line for line in installs)
+    targets = re.findall(r'(?:pip install -c constraints\.txt|\$\(PIP\)) -e (\S+?)`?(?:[\s`]|$)', text)
+    assert targets[0] == "." and {t.strip('"') for t in targets} <= {".", *(f".[{name}]" for name in EXTRAS)}, targets
+
+
+def test_what_a_reader_must_install_has_no_package_that_a_python_lacks():
+    assert "pymaxflow" not in {canonicalize_name(r.name) for r in NEEDED}
+    marker, = (r.marker for r in EXTRAS["references"] if r.name == "PyMaxflow")
+    assert marker.evaluate({"python_version": "3.13"}) and not marker.evaluate({"python_version": "3.14"})
+
+
+def test_make_repairs_an_environment_whose_folder_was_moved(tmp_path):
+    old, new = tmp_path / "a course", tmp_path / "für später"
+    old.mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, old)
+    venv.create(old / ".venv", with_pip=False)
+    site, = (old / ".venv").glob("lib/python*/site-packages")
+    (site / "seglab-0.1.0.dist-info").mkdir()
+    (site / "seglab-0.1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: seglab\nVersion: 0.1.0\n")
+    (site / "seglab-0.1.0.dist-info/direct_url.json").write_text(json.dumps({"url": old.as_uri()}))
+    (site / "__editable___seglab.pth").write_text(f"{old}\n")
+    (old / ".venv/bin/tool").write_text(f"#!{old}/.venv/bin/python\n")
+    (old / ".venv/.reader").touch()
+    old.rename(new)
+
+    def make():
+        done = subprocess.run(["make", "here"], cwd=new, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert str(old) in make()
+    site = new / site.relative_to(old)
+    assert json.loads((site / "seglab-0.1.0.dist-info/direct_url.json").read_text())["url"] == new.as_uri()
+    assert (site / "__editable___seglab.pth").read_text() == f"{new}\n"
+    assert (new / ".venv/bin/tool").read_text() == f"#!{new}/.venv/bin/python\n"
+    assert make() == ""
+    python = new / ".venv/bin/python"
+    python.unlink()
+    python.symlink_to(tmp_path / "gone")
+    done = subprocess.run(["make", "here"], cwd=new, capture_output=True, text=True)
+    assert done.returncode and "type: rm -rf .venv && make lab" in done.stdout
 
 
 def imports(tree):
