@@ -34,6 +34,10 @@ class Score(float):
     def __bool__(self) -> bool:
         return self.full
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """In a notebook: all digits, whatever %precision says."""
+        printer.text(repr(float(self)))
+
 
 def _array(value: Any, name: str) -> np.ndarray:
     if isinstance(value, Tensor):

@@ -3,6 +3,7 @@
 import re
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -22,7 +23,10 @@ HEAD = {                                                      # part -> how the 
 }
 FOOT = ["Recap", "Common mistakes", "Next", "References"]
 UNTESTABLE = re.compile(r"\b(interact|interactive|interactive_output|clear_output|Output)\s*\(")
-EXERCISE = re.compile(r'^assert check\("(\d\d\.\d+)", (\w+)\)\s*$', re.M)
+SIDE = re.compile(r'check\("(\d\d\.\d+)", (\w+)\)')
+CORE = re.compile(r'(\w+) = check\.use\("(\d\d\.\d+)", (\w+)\)\ncheck\.points\("(\d\d\.\d+)"\)')
+# chapters whose second edition, with core exercises, is still to come
+WITHOUT_CORE = {"00", "01", "02", "03", "06", "09", "10", "11", "12", "14", "17"}
 
 
 def code_cells(notebook):
@@ -63,6 +67,8 @@ def cell_faults(notebook):
         yield f"the median code cell has {statistics.median(sizes.values())} lines, more than 6"
     yield from (f"cell {i} has {n} lines, more than 40" for i, n in sizes.items() if n > 40)
     for before, cell in zip([None, *notebook.cells], notebook.cells):
+        if re.search(r"^assert check", cell.source, re.M):
+            yield f"cell {cell.id}: check never raises and is not asserted; it returns points"
         if re.search(r"!\[[^]]*\]\(\s*https?:|<img[^>]+https?:", cell.source):
             yield f"cell {cell.id} shows a picture from the web: nobody can see it offline"
         if cell.cell_type == "code":
@@ -88,19 +94,27 @@ def proof_faults(notebook):
                 for c in widgets if not any("image/png" in o.get("data", {}) for o in c.outputs))
 
 
-def exercise_faults(notebook, name, least=3):
-    cells, found = notebook.cells, []
+def exercise_faults(notebook, name, least=4):
+    cells, found, cores = notebook.cells, [], 0
     for i, cell in enumerate(cells):
         if cell.cell_type != "code" or "### BEGIN SOLUTION" not in cell.source:
             continue
         marks = cell.metadata.get("nbgrader", {})
         after = cells[i + 1] if i + 1 < len(cells) else None
-        exercise = EXERCISE.search(after.source) if after is not None else None
-        if not exercise:
-            yield f'cell {cell.id}: the cell after a solution must be assert check("{name[:2]}.k", function)'
+        side, core = (form.fullmatch(after.source.strip()) if after is not None else None for form in (SIDE, CORE))
+        if core and not (core[1] == core[3] and core[2] == core[4]):
+            yield f"cell {after.id}: a core exercise uses and scores one function: {core[1]} and {core[3]}, " \
+                  f"{core[2]} and {core[4]}"
+        if not side and not core:
+            yield f'cell {cell.id}: the cell after a solution must be check("{name[:2]}.k", function) or, for a core ' \
+                  f'one, function = check.use("{name[:2]}.k", function) and check.points("{name[:2]}.k")'
             continue
-        id, function = exercise.groups()
+        id, function = (core[2], core[3]) if core else side.groups()
         found.append(id)
+        cores += bool(core)
+        behind = cells[i + 2].source if i + 2 < len(cells) else ""
+        if not re.match(rf'# hint\("{re.escape(id)}"\)', behind):
+            yield f'exercise {id}: the cell after the check must be # hint("{id}")'
         grade_id = id.replace(".", "-")
         expected = [(marks, {"grade_id": grade_id, "solution": True, "grade": False, "locked": False}),
                     (after.metadata.get("nbgrader", {}),
@@ -109,18 +123,27 @@ def exercise_faults(notebook, name, least=3):
             for key, value in wants.items():
                 if has.get(key) != value:
                     yield f"exercise {id}: nbgrader metadata {key} must be {value!r}, is {has.get(key)!r}"
-        if not expected[1][0].get("points", 0) > 0:
-            yield f"exercise {id} has no points"
         if not re.search(rf"^(def|class) {function}\b", cell.source, re.M):
             yield f"exercise {id}: check is called on {function}, which the solution cell does not define"
         if not re.search(r"\bmin(utes?)?\b", cells[i - 1].source):
             yield f"exercise {id}: the task says neither difficulty nor minutes"
         try:
-            find(id)
+            task = find(id)
         except ValueError as error:
             yield f"exercise {id} is not registered in seglab.exercises: {error}"
+            continue
+        if after.metadata.get("nbgrader", {}).get("points") != task.points:
+            points = after.metadata.get("nbgrader", {}).get("points")
+            yield f"exercise {id} has {points} points here, {task.points} in seglab.exercises"
+        if bool(core) != (task.course is not None):
+            yield f"exercise {id} is core in one place only: the cell and seglab.exercises must agree"
     if len(found) < least:
         yield f"{len(found)} exercises, at least {least} are due"
+    if cores < 2 and name[:2] not in WITHOUT_CORE:
+        yield f"{cores} core exercises (check.use), at least 2 are due"
+    first = next((c.source for c in code_cells(notebook)), "")
+    if found and not re.search(r"^from seglab\.check import .*\bhint\b", first, re.M):
+        yield "the first code cell must import hint from seglab.check"
     if found != [f"{name[:2]}.{k}" for k in range(1, len(found) + 1)]:
         yield f"exercises must be numbered in reading order, are {found}"
 
@@ -158,19 +181,21 @@ def chapter():
     """A notebook with every part, none of it real but the exercises' names, which are those of chapter 05."""
     head = "# U-Net\nYou will build ... be able to ... Before: 04. 2 minutes. You should see 0.9."
     cells = [new_markdown_cell(head, id="title"),
-             new_code_cell("import torch", id="imports"),
+             new_code_cell("from seglab.check import check, hint", id="imports"),
              new_code_cell("check.equal(a, b)", id="proof"),
              new_code_cell('claim("05.1", "x", runs, effect)', id="claim", metadata={"tags": ["nbval-ignore-output"]}),
              new_code_cell("Panel(draw, t=slider)", id="panel", metadata={"tags": ["widget"]},
                            outputs=[new_output("display_data", {"image/png": "iVBORw0="})])]
-    for k in (1, 2, 3):
+    for k in (1, 2, 3, 4):
         marks = {"schema_version": 3, "task": False, "grade_id": f"05-{k}", "solution": True, "grade": False,
                  "locked": False}
         judge = marks | {"grade_id": f"05-{k}-check", "solution": False, "grade": True, "locked": True, "points": 2}
+        asked = f'f{k} = check.use("05.{k}", f{k})\ncheck.points("05.{k}")' if k < 3 else f'check("05.{k}", f{k})'
         cells += [new_markdown_cell(f"**Exercise 05.{k}** (easy, 5 min)", id=f"task-{k}"),
                   new_code_cell(f"def f{k}(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION",
                                 id=f"solution-{k}", metadata={"nbgrader": marks}),
-                  new_code_cell(f'assert check("05.{k}", f{k})', id=f"check-{k}", metadata={"nbgrader": judge})]
+                  new_code_cell(asked, id=f"check-{k}", metadata={"nbgrader": judge}),
+                  new_code_cell(f'# hint("05.{k}")  # for a hint', id=f"hint-{k}")]
     cells.append(new_markdown_cell("\n".join(f"## {part}" for part in FOOT), id="foot"))
     return new_notebook(cells=cells, metadata={"seglab": {"id": "05", "minutes": 2, "requires": ["04"]}})
 
@@ -181,10 +206,11 @@ def cell(notebook, id):
 
 @pytest.fixture
 def registered(monkeypatch):
-    """Chapter 05 as if it had exactly the exercises 05.1 to 05.3."""
+    """Chapter 05 as if it had exactly the exercises 05.1 to 05.4, two of them core, with two points each."""
     def only(id):
-        if id not in ("05.1", "05.2", "05.3"):
+        if id not in ("05.1", "05.2", "05.3", "05.4"):
             raise ValueError("no such exercise")
+        return SimpleNamespace(points=2, course=len if id < "05.3" else None)
     monkeypatch.setitem(exercise_faults.__globals__, "find", only)
 
 
@@ -210,15 +236,27 @@ def test_a_complete_chapter_has_no_fault(registered):
     (lambda nb: cell(nb, "panel").update(metadata={}), "no widget"),
     (lambda nb: cell(nb, "panel").update(outputs=[]), "no still picture"),
     (lambda nb: nb.cells.remove(cell(nb, "check-2")), "the cell after a solution"),
-    (lambda nb: [nb.cells.remove(cell(nb, f"{part}-3")) for part in ("task", "solution", "check")], "2 exercises"),
+    (lambda nb: [nb.cells.remove(cell(nb, f"{part}-4")) for part in ("task", "solution", "check")], "3 exercises"),
+    (lambda nb: cell(nb, "check-2").update(source='check("05.2", f2)'), "1 core exercises"),
+    (lambda nb: cell(nb, "check-2").update(source='check("05.2", f2)'), "core in one place only"),
+    (lambda nb: cell(nb, "check-3").update(source='f3 = check.use("05.3", f3)\ncheck.points("05.3")'),
+     "core in one place only"),
+    (lambda nb: cell(nb, "check-1").update(source='f1 = check.use("05.1", f1)\ncheck.points("05.2")'),
+     "uses and scores one function"),
+    (lambda nb: cell(nb, "check-1").update(source='g = check.use("05.1", f1)\ncheck.points("05.1")'),
+     "uses and scores one function"),
+    (lambda nb: cell(nb, "check-1").update(source='f1 = check.use("05.1", f1)'), "the cell after a solution"),
+    (lambda nb: cell(nb, "check-3").update(source='assert check("05.3", f3)'), "the cell after a solution"),
+    (lambda nb: nb.cells.remove(cell(nb, "hint-3")), 'must be # hint("05.3")'),
+    (lambda nb: cell(nb, "imports").update(source="from seglab.check import check"), "must import hint"),
     (lambda nb: nb.cells.remove(cell(nb, "task-1")), "needs its task"),
     (lambda nb: cell(nb, "task-1").update(source="Do it."), "neither difficulty nor minutes"),
     (lambda nb: cell(nb, "solution-1").metadata.nbgrader.update(solution=False), "solution must be True"),
     (lambda nb: cell(nb, "check-1").metadata.nbgrader.update(grade_id="05-1"), "grade_id must be '05-1-check'"),
-    (lambda nb: cell(nb, "check-1").metadata.nbgrader.update(points=0), "no points"),
-    (lambda nb: cell(nb, "check-1").update(source='assert check("05.1", g)'), "does not define"),
-    (lambda nb: cell(nb, "check-3").update(source='assert check("05.9", f3)'), "not registered"),
-    (lambda nb: cell(nb, "check-3").update(source='assert check("05.2", f3)'), "reading order"),
+    (lambda nb: cell(nb, "check-1").metadata.nbgrader.update(points=3), "has 3 points here, 2 in"),
+    (lambda nb: cell(nb, "check-3").update(source='check("05.3", g)'), "does not define"),
+    (lambda nb: cell(nb, "check-3").update(source='check("05.9", f3)'), "not registered"),
+    (lambda nb: cell(nb, "check-3").update(source='check("05.2", f3)'), "reading order"),
 ])
 def test_a_missing_part_is_noticed(registered, spoil, says):
     notebook = chapter()
@@ -230,6 +268,7 @@ def test_a_missing_part_is_noticed(registered, spoil, says):
 def test_the_start_page_is_spared_what_a_chapter_needs(registered):
     notebook = chapter()
     notebook.metadata.seglab.update(id="00", requires=[])
-    nothing = {"foot", "panel", "claim", *(f"{part}-{k}" for k in (1, 2, 3) for part in ("task", "solution", "check"))}
+    nothing = {"foot", "panel", "claim",
+               *(f"{part}-{k}" for k in (1, 2, 3, 4) for part in ("task", "solution", "check", "hint"))}
     notebook.cells = [c for c in notebook.cells if c.id not in nothing]
     assert faults(notebook, "00_start_here.ipynb") == ["0 exercises, at least 1 are due"]

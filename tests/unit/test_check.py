@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from seglab import exercises
-from seglab.check import check, hint
+from seglab.check import Score, check, hint
 from seglab.exercises import exercise, find
 from seglab.exercises.answers import close, differs, not_shaped, slip
 from seglab.exercises.trial import Trial
@@ -370,3 +370,9 @@ def test_an_unknown_exercise_is_named_with_those_that_exist(toy):
         exercise("5.1", "t", ["a", "b"], points=1, count=1)
     with pytest.raises(ValueError, match="points must be > 0"):
         exercise("99.9", "t", ["a", "b"], points=0, count=1)
+
+
+def test_a_score_prints_all_its_digits_in_a_notebook():
+    from IPython.lib.pretty import pretty
+
+    assert pretty(Score(1.25, False)) == "1.25" and pretty(Score(2, True)) == "2.0"
