@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from seglab.ops.rois import checked_rois
-from seglab.ops.separable_sampling import TAPS_AT_ONCE, Gather, Linear, Taps, Windows
+from seglab.ops.separable_sampling import Linear, Sampling, Taps
 
 
 def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
@@ -45,9 +45,8 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     over all s * s samples.
 
     The operator is linear in the features and separable: with A_y (P, H) and A_x (Q, W), the mean hat functions of the
-    samples, the pooled RoI is A_y F A_x^T. Few samples a bin: all RoIs together are one sparse matrix
-    kron(A_y, A_x) that gathers rows of C channels. Many samples (adaptive, large boxes): two matrix products
-    on the window of each RoI.
+    samples, the pooled RoI is A_y F A_x^T. All RoIs together are one sparse matrix kron(A_y, A_x) that gathers rows of
+    C channels.
 
     References
     ----------
@@ -65,8 +64,7 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     rows = axis_taps(corners[:, 1], corners[:, 3], height, input.shape[2], sampling_ratio, aligned)
     columns = axis_taps(corners[:, 0], corners[:, 2], width, input.shape[3], sampling_ratio, aligned)
     dtype = torch.promote_types(input.dtype, torch.float32)
-    by_windows = _windows_are_faster(input.shape[1], rows, columns)
-    form = (Windows if by_windows else Gather)(tuple(input.shape), image, rows.to(dtype), columns.to(dtype))
+    form = Sampling(tuple(input.shape), image, rows, columns, dtype)
     channels_last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
     pooled = Linear.apply(input.to(dtype), form, False).to(input.dtype)
     return pooled.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
@@ -121,14 +119,3 @@ def _merged(cells, weights):
     taps = int(slot.amax()) + 1
     merged = weights.new_zeros(*cells.shape[:2], taps).scatter_add_(2, slot, weights.gather(2, order))
     return Taps(cells.new_zeros(merged.shape).scatter_(2, slot, cells), merged)
-
-
-def _windows_are_faster(channels, rows, columns):
-    """Estimated seconds of both forms; the constants were fitted on two CPU cores and only the order matters."""
-    (count, height, tall), (_, width, wide) = rows.cells.shape, columns.cells.shape
-    taps = count * height * width * tall * wide
-    if taps < TAPS_AT_ONCE:                                   # the gather's home ground: no need to look closer
-        return False
-    sides = [torch.tensor(past) - torch.tensor(first) for first, past in (rows.span(), columns.span())]
-    area = int((sides[0] * sides[1]).sum())
-    return 5e-5 * count + 1e-9 * (0.2 + 0.05 * width) * channels * area < 1e-9 * (20 + channels / 16) * taps

@@ -1,131 +1,166 @@
-"""Many RoIs as one linear operator A_y F A_x^T, applied forwards and transposed without ever being written out."""
+"""Many RoIs as one sparse matrix of kron(A_y, A_x), applied forwards and transposed."""
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from scipy import sparse
+from torch import Tensor
 
-TAPS_AT_ONCE = 1 << 22                                       # bounds the working memory: about 100 MB
+ENTRIES_AT_ONCE = 1 << 22                                    # bounds the working memory: about 100 MB
+PIECE = 1 << 15          # entries made at once: in the cache, and too few for PyTorch to deal them out to its threads
+
+
+class Listed(NamedTuple):
+    """The entries of A_y or A_x one after the other, and where those of each bin begin and how many: (K, bins)."""
+
+    cells: Tensor
+    weights: Tensor
+    first: Tensor
+    number: Tensor
 
 
 @dataclass
 class Taps:
-    """The non-zero entries of A_y or A_x for all RoIs: cells and weights, both (K, bins, T); unused ones weigh 0."""
+    """The entries of A_y or A_x for all RoIs: cells and weights, both (K, bins, T); unused ones weigh 0."""
 
-    cells: torch.Tensor
-    weights: torch.Tensor
+    cells: Tensor
+    weights: Tensor
 
-    def to(self, dtype):
-        return Taps(self.cells, self.weights.to(dtype))
-
-    def dense(self, length):
+    def dense(self, length: int) -> Tensor:
         """The matrices themselves, (K, bins, length)."""
         matrix = self.weights.new_zeros(*self.weights.shape[:2], length)
         return matrix.scatter_add_(2, self.cells, self.weights)
 
-    def span(self):
-        """First cell used and one past the last, two lists of K; (0, 0) where nothing is."""
-        used = (self.weights != 0).flatten(1)
-        cells = self.cells.flatten(1)
-        first = torch.where(used, cells, cells.amax() + 1).amin(1)
-        past = torch.where(used, cells + 1, 0).amax(1)
-        return torch.minimum(first, past).tolist(), past.tolist()
-
-    def chunk(self, start, stop):
-        return Taps(self.cells[start:stop], self.weights[start:stop])
+    def listed(self, dtype: torch.dtype) -> Listed:
+        """The entries that are not 0, weights in a dtype."""
+        used = self.weights != 0
+        number = used.sum(2)
+        first = (number.flatten().cumsum(0) - number.flatten()).view_as(number)
+        return Listed(self.cells[used], self.weights[used].to(dtype), first, number)
 
 
 class Linear(torch.autograd.Function):
     """A linear operator: its gradient is its transpose, whose gradient is the operator again."""
 
     @staticmethod
-    def forward(ctx, x, form, transposed):
+    def forward(ctx, x: Tensor, form: "Sampling", transposed: bool) -> Tensor:
         ctx.form, ctx.transposed = form, transposed
         return form.transpose(x) if transposed else form.forward(x)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         return Linear.apply(grad, ctx.form, not ctx.transposed), None, None
 
 
-@dataclass
-class _Form:
-    """What both forms hold: the feature maps' shape, the map of each RoI, and the taps of the two axes."""
+class Sampling:
+    """The sparse matrix (K bins, N H W) that takes rows of C features to rows of C pooled ones.
 
-    shape: tuple
-    image: torch.Tensor
-    rows: Taps
-    columns: Taps
+    Parameters
+    ----------
+    shape : (N, C, H, W)
+        Of the feature maps.
+    image : tensor (K,)
+        The map that each RoI reads.
+    rows, columns : Taps
+        Of the two axes.
+    dtype : torch.dtype
+        Of the features.
+    """
 
-    @property
-    def pooled_shape(self):
-        return len(self.image), self.shape[1], self.rows.cells.shape[1], self.columns.cells.shape[1]
+    def __init__(self, shape: tuple[int, ...], image: Tensor, rows: Taps, columns: Taps, dtype: torch.dtype) -> None:
+        self.shape = shape
+        self.pooled_shape = len(image), shape[1], rows.cells.shape[1], columns.cells.shape[1]
+        places = Taps((image[:, None, None] * shape[2] + rows.cells) * shape[3], rows.weights)
+        self.rows, self.columns = places.listed(dtype), columns.listed(dtype)
 
-
-class Gather(_Form):
-    """One sparse matrix (K bins, N H W) times rows of C channels; its transpose has the same entries sorted by cell."""
-
-    def forward(self, features):
-        cells = features.permute(0, 2, 3, 1).reshape(-1, self.shape[1]).contiguous()
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (K, C, height, width)."""
         count, channels, height, width = self.pooled_shape
-        pooled = [_weighted_rows(cells, *entries[1:]) for entries in self.entries()]
-        return torch.cat(pooled or [cells[:0]]).view(count, height, width, channels).permute(0, 3, 1, 2)
+        cells = features.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
+        pooled = [_weighted_rows(cells, *slab) for _, *slab in self.slabs()]
+        pooled = pooled[0] if len(pooled) == 1 else torch.cat(pooled or [cells[:0]])
+        return pooled.view(count, height, width, channels).permute(0, 3, 1, 2)
 
-    def transpose(self, pooled):
+    def transpose(self, pooled: Tensor) -> Tensor:
+        """(K, C, height, width) -> (N, C, H, W)."""
         number, channels, height, width = self.shape
         bins = pooled.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()
         total = None
-        for first, cells, weights, offsets in self.entries():
-            counts = torch.bincount(cells, minlength=number * height * width)
-            order = cells.sort(stable=True).indices
-            owner = torch.arange(len(offsets) - 1, device=cells.device, dtype=cells.dtype)
-            owner = (first + owner).repeat_interleave(offsets.diff())
-            part = _weighted_rows(bins, owner[order], weights[order], F.pad(counts.cumsum(0), (1, 0)).to(cells.dtype))
+        for first, *slab in self.slabs():
+            rows = bins[first:first + len(slab[-1]) - 1]
+            part = _weighted_rows(rows, *(_sorted if rows.is_cuda else _counted)(*slab, number * height * width))
             total = part if total is None else total.add_(part)
         if total is None:
             total = bins.new_zeros(number * height * width, channels)
         return total.view(number, height, width, channels).permute(0, 3, 1, 2)
 
-    def entries(self):
-        """The sparse matrix in pieces: its first row, columns and values of all entries, and where each row begins."""
-        count, _, height, width = self.pooled_shape
-        taps = height * width * self.rows.cells.shape[2] * self.columns.cells.shape[2]
+    def slabs(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """The matrix in pieces: its first row, columns and values of all entries, and where each row begins."""
+        bins = self.pooled_shape[2] * self.pooled_shape[3]
         pixels = self.shape[0] * self.shape[2] * self.shape[3]
-        index = torch.int32 if max(pixels, count * height * width) < 2 ** 31 else torch.int64
-        for start in range(0, count, max(1, TAPS_AT_ONCE // taps)):
-            stop = min(count, start + max(1, TAPS_AT_ONCE // taps))
-            rows, columns = self.rows.chunk(start, stop), self.columns.chunk(start, stop)
-            y = (self.image[start:stop, None, None] * self.shape[2] + rows.cells).to(index) * self.shape[3]
-            cells = y[:, :, None, :, None] + columns.cells.to(index)[:, None, :, None, :]
-            weights = rows.weights[:, :, None, :, None] * columns.weights[:, None, :, None, :]
-            used = weights != 0
-            offsets = F.pad(used.flatten(3).sum(3).flatten().cumsum(0), (1, 0)).to(index)
-            yield start * height * width, cells[used], weights[used], offsets
+        index = torch.int32 if max(pixels, self.pooled_shape[0] * bins) < 2 ** 31 else torch.int64
+        sizes = (self.rows.number.sum(1) * self.columns.number.sum(1)).tolist()
+        for start, stop in _parts(sizes, 0, len(sizes), ENTRIES_AT_ONCE):
+            at_once = ENTRIES_AT_ONCE if self.rows.cells.is_cuda else PIECE
+            pieces = [self._entries(*part, index) for part in _parts(sizes, start, stop, at_once)]
+            cells, weights, number = map(torch.cat, zip(*pieces, strict=True))
+            yield start * bins, cells, weights, F.pad(number.cumsum(0), (1, 0)).to(index)
+
+    def _entries(self, start: int, stop: int, index: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Columns, values and number a row of the RoIs from start to stop: bin by bin, line by line of its cells."""
+        height, width = self.pooled_shape[2:]
+        lines, line_first = (side[start:stop, :, None].expand(-1, -1, width).flatten()
+                             for side in (self.rows.number, self.rows.first))
+        across, first = (side[start:stop, None].expand(-1, height, -1).flatten()
+                         for side in (self.columns.number, self.columns.first))
+        bin_of, y = _runs(line_first, lines)                            # one line of cells of one bin
+        line_of, x = _runs(_at(first, bin_of), _at(across, bin_of))     # one cell of one line
+        cells, weights = (_at(_at(rows, y), line_of) for rows in (self.rows.cells, self.rows.weights))
+        cells.add_(_at(self.columns.cells, x))
+        return cells.to(index), weights.mul_(_at(self.columns.weights, x)), lines * across
 
 
-def _weighted_rows(table, indices, weights, offsets):
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """values[index], in a quarter of the time."""
+    return values.index_select(0, index)
+
+
+def _runs(first: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """The whole numbers first[k], first[k] + 1, ... (number[k] of them) for all k, and the k of each."""
+    begin = number.cumsum(0) - number
+    total = int(number.sum())
+    owner = torch.bincount(begin, minlength=total)[:total].cumsum(0) - 1       # repeat_interleave wakes all threads
+    return owner, torch.arange(total, device=first.device).add_(_at(first - begin, owner))
+
+
+def _parts(sizes: list[int], start: int, stop: int, at_once: int) -> Iterator[tuple[int, int]]:
+    """Cut start ... stop into ranges whose sizes sum to at most `at_once`, or of one element."""
+    total = 0
+    for k in range(start, stop):
+        if k > start and total + sizes[k] > at_once:
+            yield start, k
+            start, total = k, 0
+        total += sizes[k]
+    if start < stop:
+        yield start, stop
+
+
+def _counted(columns: Tensor, values: Tensor, offsets: Tensor, width: int) -> tuple[Tensor, ...]:
+    """The transposed matrix, of `width` rows, on the CPU: SciPy counts where PyTorch would sort, with all threads."""
+    entries = values.numpy(), columns.numpy(), offsets.numpy()
+    matrix = sparse.csr_array(entries, shape=(len(offsets) - 1, width)).tocsc()
+    return tuple(map(torch.from_numpy, (matrix.indices, matrix.data, matrix.indptr)))
+
+
+def _sorted(columns: Tensor, values: Tensor, offsets: Tensor, width: int) -> tuple[Tensor, ...]:
+    """The same on any device."""
+    number, order = torch.bincount(columns, minlength=width), columns.sort(stable=True).indices
+    owner, _ = _runs(offsets[:-1], offsets.diff())
+    return owner[order].to(columns.dtype), values[order], F.pad(number.cumsum(0), (1, 0)).to(columns.dtype)
+
+
+def _weighted_rows(table: Tensor, indices: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
     """Row r of the result: the sum of weights * table[indices] over the entries from offsets[r] to offsets[r + 1]."""
     return F.embedding_bag(indices, table, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
-
-
-class Windows(_Form):
-    """A_y F A_x^T on the rectangle of cells that a RoI touches, one RoI after the other."""
-
-    def forward(self, features):
-        pooled = features.new_zeros(self.pooled_shape)
-        for k, (window, a_y, a_x) in self.matrices():
-            pooled[k] = a_y @ (features[window] @ a_x.T)
-        return pooled
-
-    def transpose(self, pooled):
-        features = pooled.new_zeros(self.shape)
-        for k, (window, a_y, a_x) in self.matrices():
-            features[window] += (a_y.T @ pooled[k]) @ a_x
-        return features
-
-    def matrices(self):
-        """(k, (window, A_y, A_x)): where RoI k reads its feature map, and its matrices there."""
-        a_y, a_x = self.rows.dense(self.shape[2]), self.columns.dense(self.shape[3])
-        (top, bottom), (left, right) = self.rows.span(), self.columns.span()
-        for k, image in enumerate(self.image.tolist()):
-            y, x = slice(top[k], bottom[k]), slice(left[k], right[k])
-            yield k, ((image, slice(None), y, x), a_y[k, :, y], a_x[k, :, x])

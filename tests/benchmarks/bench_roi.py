@@ -1,6 +1,9 @@
-"""RoIAlign against torchvision's C++ operator: 512 RoIs, 256 channels, 7 x 7 bins, 2 x 2 samples, three map sizes."""
+"""RoIAlign against torchvision's C++ operator: 512 RoIs, 256 channels, 7 x 7 bins, 2 x 2 samples, three map sizes;
+and once with two threads while another process keeps a core busy, as on a laptop that does something else too."""
 
 import statistics
+import subprocess
+import sys
 import time
 
 import torch
@@ -62,4 +65,19 @@ def forward_on_200():
     return against_torchvision(200, 272, 4, backward=False)
 
 
-ROWS = [training_on_25, training_on_50, training_on_200, forward_on_25, forward_on_50, forward_on_200]
+def training_beside_a_busy_process():
+    """Two threads that have to wait for one another, on two cores of which another process takes one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        row = training_on_50()
+    finally:
+        busy.kill()
+        busy.wait()
+        torch.set_num_threads(threads)
+    return row | dict(name=row["name"] + ", two threads beside a busy process")
+
+
+ROWS = [training_on_25, training_on_50, training_on_200, forward_on_25, forward_on_50, forward_on_200,
+        training_beside_a_busy_process]

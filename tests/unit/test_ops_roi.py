@@ -4,12 +4,13 @@ from importlib import import_module
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from seglab.ops import roi_align, roi_pool
 from seglab.ops.roi_align import axis_taps
 from seglab.ops.roi_pool import round_half_away
 
-module = import_module("seglab.ops.roi_align")              # the name in the package is the function's
+sampling = import_module("seglab.ops.separable_sampling")
 
 OPERATORS = pytest.mark.parametrize("operator", [roi_align, roi_pool])
 
@@ -61,10 +62,8 @@ def test_the_rows_of_the_matrices_sum_to_one_inside():
         torch.testing.assert_close(matrix.sum(2), torch.ones(3, 6))
 
 
-@pytest.mark.parametrize("windows", [False, True])
 @pytest.mark.parametrize("ratio", [-1, 2])
-def test_the_separable_form(monkeypatch, windows, ratio):
-    monkeypatch.setattr(module, "_windows_are_faster", lambda *_: windows)
+def test_the_separable_form(ratio):
     features = torch.rand(2, 3, 11, 9, dtype=torch.float64)
     boxes = torch.tensor([[1, 1.2, 0.4, 7.7, 9.9], [0, -3.0, 2.0, 4.0, 30.0]], dtype=torch.float64)
     a_y = axis_taps(boxes[:, 2], boxes[:, 4], 5, 11, ratio, False).dense(11)
@@ -73,9 +72,7 @@ def test_the_separable_form(monkeypatch, windows, ratio):
     torch.testing.assert_close(roi_align(features, boxes, (5, 4), 1.0, ratio), expected, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("windows", [False, True])
-def test_gradients_of_gradients(monkeypatch, windows):
-    monkeypatch.setattr(module, "_windows_are_faster", lambda *_: windows)
+def test_gradients_of_gradients():
     features = torch.rand(2, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     boxes = torch.tensor([[1, 0.2, 0.4, 4.7, 3.9], [0, 1.0, 2.0, 9.0, 3.0], [1, 2.0, 2.0, 2.0, 2.0]])
     pool = lambda x: roi_align(x, boxes, 3, 1.0, 2)
@@ -87,24 +84,29 @@ def test_pieces_do_not_change_the_result(monkeypatch):
     features = torch.rand(2, 3, 20, 20, dtype=torch.float64, requires_grad=True)
     boxes = torch.rand(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 9
     boxes[:, 0], boxes[:, 3:] = torch.arange(9) % 2, boxes[:, 3:] + 9
-    for operator, limited in ((roi_align, "separable_sampling.TAPS_AT_ONCE"), (roi_pool, "roi_pool.CELLS_AT_ONCE")):
+    for operator, where, limit in ((roi_align, sampling, "ENTRIES_AT_ONCE"), (roi_align, sampling, "PIECE"),
+                                   (roi_pool, import_module("seglab.ops.roi_pool"), "CELLS_AT_ONCE")):
         results = []
-        for at_once in (1 << 22, 1):
-            name, limit = limited.split(".")
-            monkeypatch.setattr(import_module(f"seglab.ops.{name}"), limit, at_once)
-            monkeypatch.setattr(module, "_windows_are_faster", lambda *_: False)
+        for at_once in (1 << 22, 700, 1):
+            monkeypatch.setattr(where, limit, at_once)
             pooled = operator(features, boxes, 3)
             results.append((pooled, torch.autograd.grad((pooled ** 2).sum(), features)[0]))
-        torch.testing.assert_close(*results, rtol=0, atol=1e-14)
+        for other in results[1:]:
+            torch.testing.assert_close(results[0], other, rtol=0, atol=1e-14)
 
 
-def test_the_faster_form_is_chosen():
-    def chosen(count, channels, side, bins, ratio):
-        corners = torch.zeros(count), torch.full((count,), float(side))
-        taps = axis_taps(*corners, bins, 800, ratio, False)
-        return module._windows_are_faster(channels, taps, taps)
-    assert not chosen(512, 256, 30, 7, 2)
-    assert chosen(100, 1, 600, 28, -1)
+def test_the_transposed_matrix():
+    """By SciPy on the CPU, by sorting elsewhere: here both on the CPU, with empty rows at both ends and between."""
+    number = torch.tensor([0, 2, 0, 0, 3, 1, 0])
+    offsets, columns = F.pad(number.cumsum(0), (1, 0)).int(), torch.tensor([4, 1, 0, 1, 4, 1], dtype=torch.int32)
+    values = torch.arange(1.0, 7)
+    dense = torch.zeros(7, 6)
+    dense[torch.arange(7).repeat_interleave(number), columns.long()] = values
+    for transpose in (sampling._counted, sampling._sorted):
+        at, weights, begin = transpose(columns, values, offsets, 6)
+        assert at.dtype == begin.dtype == torch.int32 and len(begin) == 7
+        row = torch.arange(6).repeat_interleave(begin.diff())
+        assert torch.equal(torch.zeros(6, 7).index_put((row, at.long()), weights), dense.T)
 
 
 def test_a_huge_adaptive_box_costs_no_memory():
