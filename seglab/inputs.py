@@ -146,7 +146,7 @@ def positive(value: Any, name: str = "value", zero: bool = False) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a finite number {bound}, got {value!r}") from None
-    if isinstance(value, bool) or not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+    if isinstance(value, (bool, np.bool_, str)) or not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number {bound}, got {value!r}")
     return number
 

@@ -6,11 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = [                                                    # from the top to the bottom
     {"widgets", "coursework", "exercises", "check", "hints", "claims"},
-    {"viz", "train"},
+    {"viz", "train", "evaluate"},
     {"models", "losses", "metrics", "classic", "weak"},
     {"ops"},
     {"data"},
-    {"runtime", "modes"},
+    {"runtime", "inputs", "modes", "checkpoint"},
 ]
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 
