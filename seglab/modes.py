@@ -32,3 +32,17 @@ def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
         if isinstance(model, nn.Module):
             model.eval()
         yield
+
+
+def train_unfrozen(model: nn.Module) -> None:
+    """Put ``model`` into training mode, except for what its user has frozen.
+
+    In a model that is in training mode, frozen is what was put into evaluation mode. One that is in evaluation mode
+    as a whole does not show it; there, frozen are the parts none of whose parameters is trained.
+    """
+    if not model.training:
+        model.train()
+        for part in model.modules():
+            parameters = list(part.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                part.eval()
