@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from .folder import DataUnavailable, registry
-from .packages import cache_folder, cached, fetch
+from seglab.data.folder import DataUnavailable, registry
+from seglab.data.packages import cache_folder, cached, fetch
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Parameters

@@ -4,23 +4,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seglab import inputs
 
-def _check(image, labels, extra=None):
-    for name, value, least in (("image", image, 2), ("labels", labels, 2), ("extra", extra, 2)):
-        if value is None:
+FLIPS = (True, False, "left-right")
+
+
+def _check(image: Tensor, labels: Tensor, extra: Tensor | None = None, unit: bool = False) -> None:
+    for name, value in (("image", image), ("labels", labels), ("extra", extra)):
+        if value is None and name == "extra":
             continue
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
-        if value.ndim < least or 0 in value.shape:
-            raise ValueError(f"{name}: expected a non-empty (..., H, W), got {tuple(value.shape)}")
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+        if value.ndim < 2 or 0 in value.shape:
+            raise ValueError(f"{name} must be a non-empty (..., H, W), got {tuple(value.shape)}")
         if value.shape[-2:] != image.shape[-2:]:
-            raise ValueError(f"{name}: expected the image's height and width "
-                             f"{tuple(image.shape[-2:])}, got {tuple(value.shape[-2:])}")
-    if not image.is_floating_point():
-        raise TypeError(f"image: expected a floating dtype, got {image.dtype}")
+            raise ValueError(f"{name} must have the image's height and width {tuple(image.shape[-2:])}, "
+                             f"got {tuple(value.shape[-2:])}")
+    inputs.finite_image(image, "image", dims=(image.ndim,), unit=unit)
 
 
-def displacement_field(size, grid=3, sigma=10.0, generator=None, dtype=torch.float32):
+def displacement_field(size: tuple[int, int], grid: int = 3, sigma: float = 10.0,
+                       generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draw a smooth random displacement for every pixel.
 
     Parameters
@@ -43,7 +47,7 @@ def displacement_field(size, grid=3, sigma=10.0, generator=None, dtype=torch.flo
     Raises
     ------
     ValueError
-        For an empty size, fewer than 2 nodes a side, or a negative sigma.
+        For an empty size, fewer than 2 nodes a side, or a sigma that is negative or not finite.
 
     References
     ----------
@@ -52,16 +56,15 @@ def displacement_field(size, grid=3, sigma=10.0, generator=None, dtype=torch.flo
     """
     height, width = size
     if height < 1 or width < 1:
-        raise ValueError(f"size: expected (H, W) of at least 1 px, got {tuple(size)}")
-    if grid < 2:
-        raise ValueError(f"grid: expected at least 2 nodes a side, got {grid}")
-    if not sigma >= 0:
-        raise ValueError(f"sigma: expected px >= 0, got {sigma}")
+        raise ValueError(f"size must be (H, W) of at least 1 px, got {tuple(size)}")
+    if not isinstance(grid, int) or grid < 2:
+        raise ValueError(f"grid must be a whole number of at least 2 nodes a side, got {grid}")
+    inputs.positive(sigma, "sigma", zero=True)
     nodes = sigma * torch.randn(1, 2, grid, grid, generator=generator, dtype=dtype)
     return F.interpolate(nodes, size=(height, width), mode="bicubic", align_corners=True)[0]
 
 
-def _mirror(place, size):
+def _mirror(place: Tensor, size: int) -> Tensor:
     """Fold coordinates into 0..size-1 as if the picture stood between two mirrors (no edge repeated)."""
     if size == 1:
         return torch.zeros_like(place)
@@ -69,7 +72,7 @@ def _mirror(place, size):
     return torch.minimum(place, 2 * (size - 1) - place)
 
 
-def warp(image, field, mode="bilinear"):
+def warp(image: Tensor, field: Tensor, mode: str = "bilinear") -> Tensor:
     """Sample a picture or a label map at displaced places, mirrored beyond its edges.
 
     Parameters
@@ -92,10 +95,10 @@ def warp(image, field, mode="bilinear"):
     to `torch.nn.functional.grid_sample(padding_mode="reflection", align_corners=True)`.
     """
     if mode not in ("bilinear", "nearest"):
-        raise ValueError(f"mode: expected 'bilinear' or 'nearest', got {mode!r}")
+        raise ValueError(f"mode must be 'bilinear' or 'nearest', got {mode!r}")
     height, width = image.shape[-2:]
     if field.shape != (2, height, width):
-        raise ValueError(f"field: expected shape (2, {height}, {width}), got {tuple(field.shape)}")
+        raise ValueError(f"field must have shape (2, {height}, {width}), got {tuple(field.shape)}")
     # float16 cannot hold a coordinate; the picture's own precision otherwise
     dtype = torch.promote_types(field.dtype, image.dtype if image.is_floating_point() else torch.float32)
     dtype = torch.promote_types(dtype, torch.float32)
@@ -115,7 +118,8 @@ def warp(image, field, mode="bilinear"):
     return (upper * (1 - down) + lower * down).to(image.dtype)
 
 
-def elastic_deform(image, labels, grid=3, sigma=10.0, generator=None):
+def elastic_deform(image: Tensor, labels: Tensor, grid: int = 3, sigma: float = 10.0,
+                   generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Deform a picture and its label map with one smooth random field.
 
     Parameters
@@ -141,8 +145,9 @@ def elastic_deform(image, labels, grid=3, sigma=10.0, generator=None):
     return warp(image, field), warp(labels, field, "nearest")
 
 
-def augment(image, labels, generator=None, *, extra=None, flips=True, rotations=True, grid=3,
-            sigma=10.0, grey_scale=0.2, grey_shift=0.1):
+def augment(image: Tensor, labels: Tensor, generator: torch.Generator | None = None, *, extra: Tensor | None = None,
+            flips: bool | str = True, rotations: bool = True, grid: int = 3, sigma: float = 10.0,
+            grey_scale: float = 0.2, grey_shift: float = 0.1) -> tuple[Tensor, ...]:
     """Flip, turn, deform and re-light a picture; the label maps follow.
 
     Parameters
@@ -156,9 +161,11 @@ def augment(image, labels, generator=None, *, extra=None, flips=True, rotations=
     extra : Tensor, optional
         (K, H, W) or (H, W), any dtype: further maps that must follow, for example a weight map.
         Nearest neighbour as well.
-    flips, rotations : bool
-        Mirror either axis with probability 1/2; turn by a multiple of 90 degrees (of 180 where
-        H != W, so that the shape stays).
+    flips : bool or "left-right"
+        Mirror either axis with probability 1/2, or only left and right: streets and pets have their feet on the
+        ground (give ``rotations=False`` with it).
+    rotations : bool
+        Turn by a multiple of 90 degrees (of 180 where H != W, so that the shape stays).
     grid, sigma : int, float
         Elastic deformation, see `displacement_field`; sigma=0 leaves it out.
     grey_scale, grey_shift : float
@@ -169,22 +176,30 @@ def augment(image, labels, generator=None, *, extra=None, flips=True, rotations=
     (Tensor, Tensor) or (Tensor, Tensor, Tensor)
         image, labels and, where given, extra: same shapes and dtypes.
 
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument: an image of integers or beyond 0..1 (every pixel would end at 1), maps of another size,
+        numbers that are not finite.
+
     References
     ----------
     Ronneberger et al. 2015, section 3.1: shift and rotation, grey value, deformation. Notebook 05.
     """
-    _check(image, labels, extra)
+    _check(image, labels, extra, unit=True)
+    if flips not in FLIPS:
+        raise ValueError(f"flips must be True, False or 'left-right', got {flips!r}")
     for name, value in (("grey_scale", grey_scale), ("grey_shift", grey_shift)):
-        if not value >= 0:
-            raise ValueError(f"{name}: expected a value >= 0, got {value}")
+        inputs.positive(value, name, zero=True)
     height, width = image.shape[-2:]
     down, across, turns = torch.randint(0, 4, (3,), generator=generator).tolist()
     scale, shift = (2 * torch.rand(2, generator=generator) - 1).tolist()
     field = displacement_field((height, width), grid, sigma, generator)
-    axes = [axis for axis, draw in ((-2, down), (-1, across)) if flips and draw % 2]
+    flipped = {True: (-2, -1), False: (), "left-right": (-1,)}[flips]
+    axes = [axis for axis, draw in ((-2, down), (-1, across)) if axis in flipped and draw % 2]
     turns = 0 if not rotations else turns if height == width else 2 * (turns % 2)
 
-    def move(value, mode):
+    def move(value: Tensor, mode: str) -> Tensor:
         value = torch.rot90(value.flip(axes), turns, (-2, -1))
         return warp(value, field, mode) if sigma > 0 else value.contiguous()
 

@@ -6,19 +6,21 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from .instances import boxes_of, largest_parts, relabel
-from .sample import Sample
-from .shapes import smooth_noise
+from seglab import inputs
+from seglab.data.instances import boxes_of, largest_parts, relabel
+from seglab.data.sample import Sample
+from seglab.data.sample_set import SampleSet
+from seglab.data.shapes import check_synthetic, smooth_noise
 
 
-def _offsets(reach):
+def _offsets(reach: float) -> list[tuple[int, int]]:
     """Steps (dy, dx) of one half plane, shorter than `reach` px; their negatives are the other half."""
     side = range(-math.ceil(reach), math.ceil(reach) + 1)
     return [(dy, dx) for dy in side for dx in side
             if (dy, dx) > (0, 0) and dy * dy + dx * dx < reach * reach]
 
 
-def _pairs(labels, step):
+def _pairs(labels: np.ndarray, step: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Two views of a map, of the pixels p and p + step that both lie on it."""
     dy, dx = step
     height, width = labels.shape
@@ -27,7 +29,7 @@ def _pairs(labels, step):
     return here, there
 
 
-def carve(labels, territory, gap, rng):
+def carve(labels: np.ndarray, territory: np.ndarray, gap: int, rng: np.random.Generator) -> np.ndarray:
     """Take pixels off neighbouring cells until `gap` background pixels lie between any two.
 
     Parameters
@@ -68,7 +70,7 @@ def carve(labels, territory, gap, rng):
     return labels
 
 
-class Cells:
+class Cells(SampleSet):
     """Crowded fluorescent cells whose nearest neighbours are `gap` px apart.
 
     An indexable set; picture i of a seed never changes.
@@ -107,28 +109,22 @@ class Cells:
 
     classes = ("background", "cell")
 
-    def __init__(self, size=(128, 128), count=20, radius=(7.0, 12.0), gap=2, blur=1.5, noise=0.04,
-                 length=10_000, seed=0):
-        if len(size) != 2 or min(size) < 32:
-            raise ValueError(f"size: expected (height, width) of at least 32 px, got {size}")
-        if count < 1 or length < 1 or seed < 0:
-            raise ValueError("count, length, seed: expected >= 1, >= 1, >= 0, "
-                             f"got {count}, {length}, {seed}")
+    def __init__(self, size: tuple[int, int] = (128, 128), count: int = 20, radius: tuple[float, float] = (7.0, 12.0),
+                 gap: int = 2, blur: float = 1.5, noise: float = 0.04, length: int = 10_000, seed: int = 0) -> None:
+        check_synthetic(size, 32, length, seed)
+        if count != inputs.positive(count, "count") // 1:
+            raise ValueError(f"count must be a whole number >= 1, got {count}")
         if len(radius) != 2 or not 3 <= radius[0] <= radius[1] <= min(size) / 4:
-            raise ValueError(f"radius: expected 3 <= least <= most <= {min(size) / 4:g} px, got {radius}")
-        if gap != int(gap) or not 0 <= gap <= 2 * radius[0]:
-            raise ValueError(f"gap: expected a whole number of px in 0..{2 * radius[0]:g}, got {gap}")
+            raise ValueError(f"radius must be 3 <= least <= most <= {min(size) / 4:g} px, got {radius}")
+        if not 0 <= gap <= 2 * radius[0] or gap != int(gap):
+            raise ValueError(f"gap must be a whole number of px in 0..{2 * radius[0]:g}, got {gap}")
         if not 0 <= blur <= 10 or not 0 <= noise <= 1:
-            raise ValueError(f"blur, noise: expected 0..10 px and 0..1, got {blur} and {noise}")
+            raise ValueError(f"blur and noise must be in 0..10 px and 0..1, got {blur} and {noise}")
         self.size, self.count, self.radius, self.gap = tuple(size), count, radius, int(gap)
         self.blur, self.noise, self.length, self.seed = blur, noise, length, seed
+        self.items = range(length)
 
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        if not 0 <= index < self.length:
-            raise IndexError(f"picture {index} of {self.length}")
+    def _read(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, 2, index])
         labels, depth = self._outline(rng, *self._place(rng))
         image = self._light(rng, labels, depth)
@@ -141,7 +137,7 @@ class Cells:
             boxes=torch.from_numpy(boxes_of(labels)),
         )
 
-    def _place(self, rng):
+    def _place(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Centres (N, 2) y, x and radii (N,): clusters that grow cell by cell, flank to flank."""
         edge = 0.5 * self.radius[0]
         low, high = np.array([edge, edge]), np.array(self.size) - edge
@@ -164,7 +160,8 @@ class Cells:
             centres, radii = np.concatenate([centres, [centre]]), np.append(radii, radius)
         return centres, radii
 
-    def _outline(self, rng, centres, radii):
+    def _outline(self, rng: np.random.Generator, centres: np.ndarray,
+                 radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Label map with the exact gap, and the depth of each pixel in its cell (1 centre .. 0 edge)."""
         height, width = self.size
         nearest = np.full(self.size, 2.0)
@@ -191,7 +188,7 @@ class Cells:
         labels[size[labels] < 0.3 * math.pi * self.radius[0] ** 2] = 0
         return relabel(labels), np.clip(1 - nearest, 0, 1)
 
-    def _light(self, rng, labels, depth):
+    def _light(self, rng: np.random.Generator, labels: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """Fluorescence: brightness per cell, brighter in the middle, chromatin, blur, haze, photon noise."""
         side = 2 ** math.ceil(math.log2(max(self.size)))
         window = (slice(0, self.size[0]), slice(0, self.size[1]))

@@ -1,14 +1,13 @@
 """Cityscapes: streets, 19 classes, eight of them with instances."""
 
+import os
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from .folder import missing
-from .instances import boxes_of, relabel
-from .picture_set import PictureSet, read_ids, read_picture
-from .sample import IGNORE, Sample
+from seglab.data.picture_files import read_labels, read_picture
+from seglab.data.picture_set import PictureSet, check_classes, objects_of_many_classes
+from seglab.data.sample import IGNORE, Sample
 
 
 class Cityscapes(PictureSet):
@@ -25,14 +24,14 @@ class Cityscapes(PictureSet):
     -----
     Class ids 0..18 are the published train ids (0 is road, not background); all others are 255. Instances are the
     single objects of person, rider, car, truck, bus, train, motorcycle and bicycle; groups, whose members nobody
-    outlined, are only part of ``semantic``.
+    outlined, are only part of ``semantic``. 8 bit, 255 is 1.
     """
 
     name = "cityscapes"
 
-    def __init__(self, split="train", root=None):
+    def __init__(self, split: str = "train", root: str | os.PathLike | None = None) -> None:
         if split not in ("train", "val"):
-            raise ValueError(f"split: expected train or val, got {split!r}")
+            raise ValueError(f"split must be train or val, got {split!r}")
         from torchvision.datasets import Cityscapes as Reader  # a slow import that only this set needs
 
         self.split, self._reader = split, Reader
@@ -43,24 +42,22 @@ class Cityscapes(PictureSet):
             self._train_id[entry.id] = entry.train_id
         super().__init__(root)
 
-    def _find(self):
+    def _find(self) -> list[tuple[Path, Path, Path]]:
         try:
             found = self._reader(str(self.root), split=self.split, mode="fine", target_type=["semantic", "instance"])
         except (RuntimeError, FileNotFoundError) as error:
-            raise missing(self.name, self.root, str(error).splitlines()[0].rstrip(".")) from error
+            raise self.missing(str(error).splitlines()[0].rstrip(".")) from error
         pairs = [(Path(picture), *map(Path, targets)) for picture, targets in zip(found.images, found.targets)]
-        for picture, *targets in pairs:
-            for target in targets:
-                self.pair(picture, target)
-        return sorted(pairs)
+        return sorted((*self.pair(picture, labels), self.pair(picture, ids)[1]) for picture, labels, ids in pairs)
 
-    def _read(self, item):
+    def _read(self, item: tuple[Path, Path, Path]) -> Sample:
         picture, labels_path, instances_path = item
-        semantic = self._train_id[read_ids(labels_path)]
-        ids = read_ids(instances_path)                     # label id * 1000 + number; a group has the label id alone
-        labels = relabel(np.where((ids >= 1000) & (semantic != IGNORE), ids, 0))
-        first = np.unique(labels, return_index=True)[1][-labels.max():] if labels.max() else []
-        return Sample(image=read_picture(picture, "RGB"), semantic=torch.from_numpy(semantic),
-                      instances=torch.from_numpy(labels), classes=torch.from_numpy(semantic.ravel()[first]),
-                      boxes=torch.from_numpy(boxes_of(labels)),
-                      name=f"cityscapes/{picture.stem.removesuffix('_leftImg8bit')}")
+        labels = read_labels(labels_path)
+        if not 0 <= labels.min() <= labels.max() <= 255:
+            raise ValueError(f"{labels_path} must hold label ids 0..255, got {labels.min()}..{labels.max()}")
+        semantic = self._train_id[labels]
+        ids = read_labels(instances_path)                  # label id * 1000 + number; a group has the label id alone
+        single = np.where((ids >= 1000) & (self._train_id[np.clip(ids // 1000, 0, 255)] != IGNORE), ids, 0)
+        return objects_of_many_classes(
+            read_picture(picture, "RGB"), check_classes(semantic, len(self.classes), labels_path), single,
+            f"cityscapes/{picture.stem.removesuffix('_leftImg8bit')}")

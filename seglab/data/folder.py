@@ -4,13 +4,14 @@ import os
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 
 class DataUnavailable(RuntimeError):
     """Data that are neither committed nor on this machine; the message says how to get them."""
 
 
-def data_folder():
+def data_folder() -> Path:
     """Path of the checkout's `data/` folder (committed pictures, registry, small weights).
 
     Returns
@@ -31,7 +32,7 @@ def data_folder():
 
 
 @cache
-def registry():
+def registry() -> dict[str, Any]:
     """The content of `data/datasets.toml`: tables `committed`, `packages` and `public`.
 
     Returns
@@ -41,7 +42,7 @@ def registry():
     return tomllib.loads((data_folder() / "datasets.toml").read_text(encoding="utf-8"))
 
 
-def dataset_root(name):
+def dataset_root(name: str) -> Path:
     """Folder of a public set under `SEGLAB_DATA`.
 
     Parameters
@@ -63,7 +64,7 @@ def dataset_root(name):
     """
     known = registry()["public"]
     if name not in known:
-        raise ValueError(f"name: expected one of {', '.join(known)}, got {name!r}")
+        raise ValueError(f"name must be one of {', '.join(known)}, got {name!r}")
     base = os.environ.get("SEGLAB_DATA")
     if not base:
         raise missing(name, f"SEGLAB_DATA/{known[name]['folder']}", "SEGLAB_DATA is not set")
@@ -73,7 +74,7 @@ def dataset_root(name):
     return root
 
 
-def missing(name, root, problem):
+def missing(name: str, root: str | os.PathLike, problem: str) -> DataUnavailable:
     """The error for a public set that is not where it should be.
 
     Parameters

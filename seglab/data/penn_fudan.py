@@ -1,7 +1,10 @@
 """Penn-Fudan: pedestrians, each with a mask."""
 
-from .picture_set import PictureSet, listed, read_ids, read_picture
-from .public import objects_of_one_class
+from pathlib import Path
+
+from seglab.data.picture_files import read_labels, read_picture
+from seglab.data.picture_set import PictureSet, listed, objects_of_one_class
+from seglab.data.sample import Sample
 
 
 class PennFudan(PictureSet):
@@ -14,15 +17,15 @@ class PennFudan(PictureSet):
 
     Notes
     -----
-    Items are Samples with an RGB image, instances, and boxes drawn tightly around the masks.
+    Items are Samples with an RGB image (8 bit, 255 is 1), instances, and boxes drawn tightly around the masks.
     """
 
     name, classes = "penn-fudan", ("background", "pedestrian")
 
-    def _find(self):
+    def _find(self) -> list[tuple[Path, Path]]:
         return [self.pair(path, self.root / "PedMasks" / f"{path.stem}_mask.png")
-                for path in listed(self.root / "PNGImages", "*.png")]
+                for path in listed(self.root / "PNGImages", (".png",))]
 
-    def _read(self, item):
+    def _read(self, item: tuple[Path, Path]) -> Sample:
         picture, mask = item
-        return objects_of_one_class(read_picture(picture, "RGB"), read_ids(mask), f"penn-fudan/{picture.stem}")
+        return objects_of_one_class(read_picture(picture, "RGB"), read_labels(mask), f"penn-fudan/{picture.stem}")

@@ -1,16 +1,21 @@
 """Public sets in their own layouts: list-like, one Sample an item."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageSequence
 from skimage.measure import label as connected
 
-from .folder import missing
-from .instances import boxes_of, relabel
-from .picture_set import PictureSet, listed, read_ids, read_picture
-from .sample import IGNORE, Sample
+from seglab.data.picture_files import count_pages, read_labels, read_mask, read_picture
+from seglab.data.picture_set import (
+    PictureSet,
+    check_classes,
+    listed,
+    objects_of_many_classes,
+    objects_of_one_class,
+)
+from seglab.data.sample import IGNORE, Sample
 
 CAMVID_VOID = 11
 VOC_CLASSES = (
@@ -19,14 +24,11 @@ VOC_CLASSES = (
     "tv monitor")
 
 
-def objects_of_one_class(image, labels, name):
-    """Sample of a picture whose every object is of class 1."""
-    if tuple(image.shape[-2:]) != labels.shape:
-        raise ValueError(f"{name}: picture of {tuple(image.shape[-2:])} px, labels of {labels.shape} px")
-    labels = relabel(labels)
-    return Sample(image=image, semantic=torch.from_numpy((labels > 0).astype(np.int64)),
-                  instances=torch.from_numpy(labels), name=name, boxes=torch.from_numpy(boxes_of(labels)),
-                  classes=torch.ones(int(labels.max()), dtype=torch.int64))
+def check_split(split: str, splits: tuple[str, ...]) -> str:
+    """The split, if the set has it."""
+    if split not in splits:
+        raise ValueError(f"split must be one of {', '.join(splits)}, got {split!r}")
+    return split
 
 
 class DSB2018(PictureSet):
@@ -39,27 +41,25 @@ class DSB2018(PictureSet):
 
     Notes
     -----
-    Items are Samples with an RGB image and instances. Where two masks claim one pixel the later one
-    keeps it, an empty mask is dropped.
+    Items are Samples with an RGB image (8 bit, 255 is 1) and instances. A mask may be of any kind that `read_mask`
+    reads. Where two masks claim one pixel the later one keeps it, an empty mask is dropped.
     """
 
     name, classes = "dsb2018", ("background", "nucleus")
 
-    def _find(self):
+    def _find(self) -> list[Path]:
         folders = sorted(path for path in (self.root / "stage1_train").glob("*") if path.is_dir())
         return [path for path in folders if not path.name.startswith(".")]
 
-    def _read(self, folder):
-        picture = folder / "images" / f"{folder.name}.png"
-        self.pair(picture, folder / "masks")
+    def _read(self, folder: Path) -> Sample:
+        picture, masks = self.pair(folder / "images" / f"{folder.name}.png", folder / "masks")
         image = read_picture(picture, "RGB")
         labels = np.zeros(image.shape[-2:], dtype=np.int64)
-        for number, mask in enumerate(listed(folder / "masks", "*.png"), start=1):
-            inside = read_ids(mask) > 0
-            inside = inside if inside.ndim == 2 else inside[..., 0]
+        for number, path in enumerate(listed(masks, (".png",)), start=1):
+            inside = read_mask(path)
             if inside.shape != labels.shape:
-                raise ValueError(f"{mask.relative_to(self.root)}: mask of {inside.shape} px, "
-                                 f"picture of {labels.shape} px")
+                raise ValueError(f"{path.relative_to(self.root)} must be of the picture's {labels.shape} px, "
+                                 f"got {inside.shape} px")
             labels[inside] = number
         return objects_of_one_class(image, labels, f"dsb2018/{folder.name}")
 
@@ -73,34 +73,31 @@ class BBBC039(PictureSet):
         The published lists.
     root : path, optional
         Folder with `images`, `masks` and `metadata`; default: see `dataset_root("bbbc039")`.
+    scale : float
+        Grey value that becomes 1, for the whole set. The files have 16 bit, but the camera gave 12: 4095. A file with
+        a larger value is refused, so a scale that does not fit does not pass unseen.
 
     Notes
     -----
-    Grey values are divided by the picture's maximum. Instances are the connected components (8 neighbours)
-    of equal value of the mask's channel 0.
+    One scale, and not each picture's maximum: by its maximum, which a speck may hold, a picture without nuclei comes
+    out bright, and a net calls all of it foreground. Instances are the connected components (8 neighbours) of equal
+    value of the mask's channel 0.
     """
 
     name, classes = "bbbc039", ("background", "nucleus")
 
-    def __init__(self, split="training", root=None):
-        if split not in ("training", "validation", "test"):
-            raise ValueError(f"split: expected training, validation or test, got {split!r}")
-        self.split = split
+    def __init__(self, split: str = "training", root: str | os.PathLike | None = None, scale: float = 4095) -> None:
+        self.split, self.scale = check_split(split, ("training", "validation", "test")), scale
         super().__init__(root)
 
-    def _find(self):
-        names = self.root / "metadata" / f"{self.split}.txt"
-        if not names.is_file():
-            raise missing(self.name, self.root, f"metadata/{self.split}.txt is missing")
-        stems = [Path(line.strip()).stem for line in names.read_text().splitlines() if line.strip()]
-        return [self.pair(self.root / "images" / f"{stem}.tif", self.root / "masks" / f"{stem}.png")
-                for stem in stems if not stem.startswith(".")]
+    def _find(self) -> list[tuple[Path, Path]]:
+        stems = [Path(name).stem for name in self.names(self.root / "metadata" / f"{self.split}.txt")]
+        return [self.pair(self.root / "images" / f"{stem}.tif", self.root / "masks" / f"{stem}.png") for stem in stems]
 
-    def _read(self, item):
+    def _read(self, item: tuple[Path, Path]) -> Sample:
         picture, target = item
-        mask = read_ids(target)
-        labels = connected(mask if mask.ndim == 2 else mask[..., 0], background=0)
-        return objects_of_one_class(read_picture(picture, "L"), labels, f"bbbc039/{picture.stem}")
+        labels = connected(read_labels(target, channel=0), background=0)
+        return objects_of_one_class(read_picture(picture, "L", self.scale), labels, f"bbbc039/{picture.stem}")
 
 
 class ISBI2012(PictureSet):
@@ -115,36 +112,28 @@ class ISBI2012(PictureSet):
     Notes
     -----
     semantic is 1 in a cell and 0 on a membrane, as in the U-Net paper; instances are the connected
-    cells (neighbours up, down, left and right). Slices are neighbours in one block of tissue: hold
-    out the last ones, not random ones.
+    cells (neighbours up, down, left and right). Grey values by the file's type: 255 is 1, or 65535.
+    Slices are neighbours in one block of tissue: hold out the last ones, not random ones.
     """
 
     name, classes = "isbi2012", ("membrane", "cell")
 
-    def _find(self):
+    def _find(self) -> list[tuple[Path, Path, int | None]]:
         volume, labels = self.root / "train-volume.tif", self.root / "train-labels.tif"
         if volume.exists() or labels.exists():
             self.pair(volume, labels)
-            self._pages = [self._stack(path) for path in (volume, labels)]
-            if len(self._pages[0]) != len(self._pages[1]):
-                raise missing(self.name, self.root,
-                              f"{len(self._pages[0])} pictures, {len(self._pages[1])} labels")
-            return list(range(len(self._pages[0])))
-        return [self.pair(path, self.root / "train" / "label" / path.name)
-                for path in listed(self.root / "train" / "image", "*.png")]
+            pages = [count_pages(path) for path in (volume, labels)]
+            if pages[0] != pages[1]:
+                raise self.missing(f"{pages[0]} pictures, {pages[1]} labels")
+            return [(volume, labels, page) for page in range(pages[0])]
+        return [(*self.pair(path, self.root / "train" / "label" / path.name), None)
+                for path in listed(self.root / "train" / "image", (".png",))]
 
-    @staticmethod
-    def _stack(path):
-        with Image.open(path) as pages:
-            return [np.array(page.convert("L")) for page in ImageSequence.Iterator(pages)]
-
-    def _read(self, item):
-        if isinstance(item, int):
-            grey, label, stem = self._pages[0][item], self._pages[1][item], str(item)
-            image = torch.from_numpy(grey.astype(np.float32) / 255)[None]
-        else:
-            image, label, stem = read_picture(item[0], "L"), read_ids(item[1]), item[0].stem
-        return objects_of_one_class(image, connected(label > 127, connectivity=1), f"isbi2012/{stem}")
+    def _read(self, item: tuple[Path, Path, int | None]) -> Sample:
+        picture, label, page = item
+        cells = connected(read_mask(label, page or 0), connectivity=1)
+        return objects_of_one_class(read_picture(picture, "L", page=page or 0), cells,
+                                    f"isbi2012/{picture.stem if page is None else page}")
 
 
 class CamVid(PictureSet):
@@ -165,100 +154,88 @@ class CamVid(PictureSet):
     classes = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian",
                "bicyclist")
 
-    def __init__(self, split="train", root=None):
-        if split not in ("train", "val", "test"):
-            raise ValueError(f"split: expected train, val or test, got {split!r}")
-        self.split = split
+    def __init__(self, split: str = "train", root: str | os.PathLike | None = None) -> None:
+        self.split = check_split(split, ("train", "val", "test"))
         super().__init__(root)
 
-    def _find(self):
+    def _find(self) -> list[tuple[Path, Path]]:
         return [self.pair(path, self.root / f"{self.split}annot" / path.name)
-                for path in listed(self.root / self.split, "*.png")]
+                for path in listed(self.root / self.split, (".png",))]
 
-    def _read(self, item):
-        semantic = read_ids(item[1])
-        semantic[semantic >= CAMVID_VOID] = IGNORE
-        return Sample(image=read_picture(item[0], "RGB"), semantic=torch.from_numpy(semantic),
-                      name=f"camvid/{item[0].stem}")
+    def _read(self, item: tuple[Path, Path]) -> Sample:
+        semantic = read_labels(item[1])
+        semantic[semantic == CAMVID_VOID] = IGNORE
+        return Sample(image=read_picture(item[0], "RGB"), name=f"camvid/{item[0].stem}",
+                      semantic=check_classes(semantic, len(self.classes), item[1]))
 
 
 class OxfordPets(PictureSet):
-    """Oxford-IIIT Pet: cats and dogs with a trimap, read through `torchvision.datasets.OxfordIIITPet`.
+    """Oxford-IIIT Pet: cats and dogs with a trimap, in the layout of `torchvision.datasets.OxfordIIITPet`.
 
     Parameters
     ----------
     split : {"trainval", "test"}
     root : path, optional
-        Folder `oxford-iiit-pet`; default: see `dataset_root("oxford-iiit-pet")`.
+        Folder with `images` and `annotations`, whatever its name; default: see `dataset_root("oxford-iiit-pet")`.
 
     Notes
     -----
     semantic is 1 on the pet, 0 on the background and 255 on the border that the trimap leaves open.
-    Some of the "jpg" are grey or palette files; all come out as RGB.
+    Some of the "jpg" are grey or palette files; all come out as RGB, 8 bit, 255 is 1.
     """
 
     name, classes = "oxford-iiit-pet", ("background", "pet")
 
-    def __init__(self, split="trainval", root=None):
-        if split not in ("trainval", "test"):
-            raise ValueError(f"split: expected trainval or test, got {split!r}")
-        self.split = split
+    def __init__(self, split: str = "trainval", root: str | os.PathLike | None = None) -> None:
+        self.split = check_split(split, ("trainval", "test"))
         super().__init__(root)
 
-    def _find(self):
-        from torchvision.datasets import OxfordIIITPet  # a slow import that only two sets need
+    def _find(self) -> list[tuple[Path, Path]]:
+        annotations = self.root / "annotations"
+        return [self.pair(self.root / "images" / f"{name}.jpg", annotations / "trimaps" / f"{name}.png")
+                for name in self.names(annotations / f"{self.split}.txt")]
 
-        try:
-            found = OxfordIIITPet(self.root.parent, split=self.split, target_types="segmentation")
-        except (RuntimeError, FileNotFoundError) as error:
-            raise missing(self.name, self.root, str(error).splitlines()[0].rstrip(".")) from error
-        return [self.pair(Path(picture), Path(trimap))
-                for picture, trimap in zip(found._images, found._segs)]
-
-    def _read(self, item):
-        trimap = read_ids(item[1])
+    def _read(self, item: tuple[Path, Path]) -> Sample:
+        trimap = read_labels(item[1])
+        if not 1 <= trimap.min() <= trimap.max() <= 3:
+            raise ValueError(f"{item[1]} must be a trimap of 1, 2 and 3, got {trimap.min()}..{trimap.max()}")
         semantic = np.select([trimap == 1, trimap == 2], [1, 0], IGNORE)
         return Sample(image=read_picture(item[0], "RGB"), semantic=torch.from_numpy(semantic),
                       name=f"oxford-iiit-pet/{item[0].stem}")
 
 
 class VOC2012(PictureSet):
-    """PASCAL VOC 2012: 20 classes of objects, read through `torchvision.datasets.VOCSegmentation`.
+    """PASCAL VOC 2012: 20 classes of objects, in the layout of `torchvision.datasets.VOCSegmentation`.
 
     Parameters
     ----------
     split : {"train", "val", "trainval"}
     root : path, optional
-        Folder `VOCdevkit`; default: see `dataset_root("voc2012")`.
+        Folder `VOC2012` (that with `JPEGImages`) or the one around it, whatever their names; default: see
+        `dataset_root("voc2012")`.
 
     Notes
     -----
-    semantic 0..20, 255 void; instances from `SegmentationObject`, each with its class.
+    semantic 0..20, 255 void; instances from `SegmentationObject`, each with the class that most of its pixels have.
+    An object that is void or background in every pixel is left out. 8 bit, 255 is 1.
     """
 
     name, classes = "voc2012", VOC_CLASSES
 
-    def __init__(self, split="train", root=None):
-        if split not in ("train", "val", "trainval"):
-            raise ValueError(f"split: expected train, val or trainval, got {split!r}")
-        self.split = split
+    def __init__(self, split: str = "train", root: str | os.PathLike | None = None) -> None:
+        self.split = check_split(split, ("train", "val", "trainval"))
         super().__init__(root)
 
-    def _find(self):
-        from torchvision.datasets import VOCSegmentation
+    def _find(self) -> list[tuple[Path, Path, Path]]:
+        year = self.root if (self.root / "JPEGImages").is_dir() else self.root / "VOC2012"
+        return [(*self.pair(year / "JPEGImages" / f"{name}.jpg", year / "SegmentationClass" / f"{name}.png"),
+                 year / "SegmentationObject" / f"{name}.png")
+                for name in self.names(year / "ImageSets" / "Segmentation" / f"{self.split}.txt")]
 
-        try:
-            found = VOCSegmentation(self.root.parent, year="2012", image_set=self.split)
-        except (RuntimeError, FileNotFoundError) as error:
-            raise missing(self.name, self.root, str(error).splitlines()[0].rstrip(".")) from error
-        return [self.pair(Path(picture), Path(mask)) for picture, mask in zip(found.images, found.masks)]
-
-    def _read(self, item):
-        semantic = read_ids(item[1])
-        objects = read_ids(self.pair(item[0], item[1].parents[1] / "SegmentationObject" / item[1].name)[1])
-        labels = relabel(np.where(objects == IGNORE, 0, objects))
-        first = np.unique(labels, return_index=True)[1][-labels.max():] if labels.max() else []
-        return Sample(image=read_picture(item[0], "RGB"), semantic=torch.from_numpy(semantic),
-                      instances=torch.from_numpy(labels), name=f"voc2012/{item[0].stem}",
-                      classes=torch.from_numpy(semantic.ravel()[first]),
-                      boxes=torch.from_numpy(boxes_of(labels)))
+    def _read(self, item: tuple[Path, Path, Path]) -> Sample:
+        picture, semantic_path, objects_path = item
+        semantic = read_labels(semantic_path)
+        objects = read_labels(self.pair(picture, objects_path)[1])
+        return objects_of_many_classes(
+            read_picture(picture, "RGB"), check_classes(semantic, len(self.classes), semantic_path),
+            np.where(objects == IGNORE, 0, objects), f"voc2012/{picture.stem}", no_class=(0, IGNORE))

@@ -5,15 +5,16 @@ import math
 import numpy as np
 import torch
 
-from .instances import boxes_of
-from .sample import IGNORE, Sample
+from seglab.data.instances import boxes_of
+from seglab.data.sample import IGNORE, Sample
+from seglab.data.sample_set import SampleSet
 
 CLASSES = ("background", "ellipse", "square", "triangle", "star", "cross")
 KEYPOINTS = ("centre", "top", "right", "bottom", "left")  # in the object's own, turned frame
 MIN_VISIBLE = 0.3  # share of an object that the objects before it must leave to see
 
 
-def signed_distance(shape, x, y):
+def signed_distance(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Implicit form of a shape of unit radius: negative inside, zero on the edge, about px outside.
 
     Parameters
@@ -45,10 +46,10 @@ def signed_distance(shape, x, y):
     if shape == "cross":
         across, along = np.minimum(np.abs(x), np.abs(y)), np.maximum(np.abs(x), np.abs(y))
         return np.maximum(across - 0.32, along - 0.95)
-    raise ValueError(f"shape: expected one of {', '.join(CLASSES[1:])}, got {shape!r}")
+    raise ValueError(f"shape must be one of {', '.join(CLASSES[1:])}, got {shape!r}")
 
 
-def _edge_radius(shape):
+def _edge_radius(shape: str) -> np.ndarray:
     """Distance from the centre to the edge, upwards, right, down and left, in radii."""
     steps = np.linspace(0, 1.2, 1201)
     rays = ((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -58,7 +59,7 @@ def _edge_radius(shape):
 EDGE_RADIUS = {shape: _edge_radius(shape) for shape in CLASSES[1:]}
 
 
-def smooth_noise(rng, side, scale):
+def smooth_noise(rng: np.random.Generator, side: int, scale: float) -> np.ndarray:
     """Gaussian noise, low-passed to features of `scale` px, periodic, mean 0 and deviation 1.
 
     Parameters
@@ -80,7 +81,16 @@ def smooth_noise(rng, side, scale):
     return ((noise - noise.mean()) / noise.std()).astype(np.float32)
 
 
-def _stroke(rng, inside):
+def check_synthetic(size: tuple[int, int], smallest: int, length: int, seed: int) -> None:
+    """ValueError for a size, a length or a seed that a synthetic set cannot have."""
+    if len(size) != 2 or not all(smallest <= side < math.inf and side == int(side) for side in size):
+        raise ValueError(f"size must be (height, width) in whole px >= {smallest}, got {size}")
+    for name, value, least in (("length", length, 1), ("seed", seed, 0)):
+        if not least <= value < math.inf or value != int(value):
+            raise ValueError(f"{name} must be a whole number >= {least}, got {value}")
+
+
+def _stroke(rng: np.random.Generator, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A curved stroke through a region: the longest walk from its middle that does not leave it."""
     rows, columns = np.nonzero(inside)
     picks = rng.integers(len(rows), size=6)
@@ -99,7 +109,7 @@ def _stroke(rng, inside):
     return y[before:after], x[before:after]
 
 
-def _core(labels):
+def _core(labels: np.ndarray) -> np.ndarray:
     """Pixels whose four neighbours all carry their label: strokes stay off the edges."""
     core = np.ones(labels.shape, dtype=bool)
     for axis in (0, 1):
@@ -112,7 +122,7 @@ def _core(labels):
     return core
 
 
-class Shapes:
+class Shapes(SampleSet):
     """An indexable, endless-enough set of synthetic scenes; scene i of a seed never changes.
 
     Shapes of several classes and sizes, each with its own colours and texture (blotches, stripes or
@@ -168,39 +178,32 @@ class Shapes:
 
     keypoints = KEYPOINTS
 
-    def __init__(self, size=(128, 128), num_classes=4, objects=(2, 6), radius=(8.0, 26.0), rotation=30.0,
-                 texture=0.5, noise=0.03, length=10_000, seed=0):
-        if len(size) != 2 or min(size) < 16:
-            raise ValueError(f"size: expected (height, width) of at least 16 px, got {size}")
+    def __init__(self, size: tuple[int, int] = (128, 128), num_classes: int = 4, objects: tuple[int, int] = (2, 6),
+                 radius: tuple[float, float] = (8.0, 26.0), rotation: float = 30.0, texture: float = 0.5,
+                 noise: float = 0.03, length: int = 10_000, seed: int = 0) -> None:
+        check_synthetic(size, 16, length, seed)
         if not 2 <= num_classes <= len(CLASSES):
-            raise ValueError(f"num_classes: expected 2..{len(CLASSES)} with background, got {num_classes}")
-        if len(objects) != 2 or not 1 <= objects[0] <= objects[1]:
-            raise ValueError(f"objects: expected 1 <= least <= most, got {objects}")
+            raise ValueError(f"num_classes must be in 2..{len(CLASSES)} with background, got {num_classes}")
+        if len(objects) != 2 or not 1 <= objects[0] <= objects[1] < math.inf:
+            raise ValueError(f"objects must be 1 <= least <= most, got {objects}")
         if len(radius) != 2 or not 4 <= radius[0] <= radius[1] <= max(size):
-            raise ValueError(f"radius: expected 4 <= least <= most <= {max(size)} px, got {radius}")
+            raise ValueError(f"radius must be 4 <= least <= most <= {max(size)} px, got {radius}")
         for name, value, high in (("rotation", rotation, 180), ("texture", texture, 1), ("noise", noise, 1)):
             if not 0 <= value <= high:
-                raise ValueError(f"{name}: expected 0..{high}, got {value}")
-        if length < 1 or seed < 0:
-            raise ValueError(f"length, seed: expected >= 1 and >= 0, got {length} and {seed}")
+                raise ValueError(f"{name} must be in 0..{high}, got {value}")
         self.size, self.num_classes, self.objects, self.radius = tuple(size), num_classes, objects, radius
         self.rotation, self.texture, self.noise = rotation, texture, noise
-        self.length, self.seed = length, seed
+        self.length, self.seed, self.items = length, seed, range(length)
         self.classes = CLASSES[:num_classes]
         # rendering noise scene by scene costs more than the scene: cut windows from a few periodic fields
         rng = np.random.default_rng([seed, 0])
         self._fields = [smooth_noise(rng, 256, scale) for scale in (1.2, 2.5, 5.0)]
 
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        if not 0 <= index < self.length:
-            raise IndexError(f"scene {index} of {self.length}")
+    def _read(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, 1, index])
         return self._render(rng, f"shapes/{self.seed}/{index}")
 
-    def _texture(self, rng, rows, columns):
+    def _texture(self, rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """A pattern in -1..1 over the given rows and columns."""
         kind = rng.integers(3)
         if kind == 0:
@@ -215,12 +218,13 @@ class Shapes:
         across = -turn[1] * columns + turn[0] * rows[:, None] + phase[1]
         return np.tanh(4 * np.sin(along) * np.sin(across))
 
-    def _paint(self, rng, rows, columns, colour):
+    def _paint(self, rng: np.random.Generator, rows: np.ndarray, columns: np.ndarray,
+               colour: np.ndarray) -> np.ndarray:
         """Texture between two colours on either side of `colour`, (h, w, 3)."""
         swing = 0.5 * self.texture * rng.uniform(0.4, 1) * rng.uniform(-0.6, 1, 3)
         return colour + self._texture(rng, rows, columns)[..., None] * swing
 
-    def _render(self, rng, name):
+    def _render(self, rng: np.random.Generator, name: str) -> Sample:
         height, width = self.size
         ground = 0.5 * rng.uniform(0.2, 0.8, 3) + 0.5 * rng.uniform(0.2, 0.8)
         image = self._paint(rng, np.arange(height), np.arange(width), ground)
@@ -273,7 +277,7 @@ class Shapes:
             scribbles=torch.from_numpy(self._scribble(rng, labels, semantic)),
         )
 
-    def _visible(self, points, labels):
+    def _visible(self, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """(N, 2, K, 2) exact places and places just inside -> (N, K, 3) x, y, visible."""
         exact, inner = points[:, 0], np.floor(points[:, 1]).astype(int)
         height, width = labels.shape
@@ -284,7 +288,7 @@ class Shapes:
         shown &= (exact >= 0).all(-1) & (exact < (width, height)).all(-1)
         return np.concatenate([exact, shown[..., None]], axis=-1).astype(np.float32)
 
-    def _scribble(self, rng, labels, semantic):
+    def _scribble(self, rng: np.random.Generator, labels: np.ndarray, semantic: np.ndarray) -> np.ndarray:
         scribbles = np.full(labels.shape, IGNORE, dtype=np.int64)
         core = _core(labels)
         for instance in range(labels.max() + 1):

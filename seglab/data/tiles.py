@@ -1,11 +1,15 @@
 """Overlap-tile prediction: any picture through a net that takes one tile size."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from seglab import inputs
 
-def mirror_indices(start, stop, size):
+
+def mirror_indices(start: int, stop: int, size: int) -> np.ndarray:
     """Indices start..stop-1 of an axis of `size` pixels that goes on between two mirrors.
 
     Parameters
@@ -26,7 +30,13 @@ def mirror_indices(start, stop, size):
     return np.minimum(place, period - place) if size > 1 else np.zeros(stop - start, dtype=np.int64)
 
 
-def predict_tiled(model, image, tile=572, margin=92, multiple=16, batch_size=4):
+def tile_starts(size: int, output: int, step: int) -> range:
+    """Where the output tiles of an axis of `size` px start: as many, every `step` px, as it takes to cover it."""
+    return range(0, step * (1 + max(0, -(-(size - output) // step))), step)
+
+
+def predict_tiled(model: Callable[[Tensor], Tensor], image: Tensor, tile: int | tuple[int, int] = 572,
+                  margin: int = 92, multiple: int = 16, batch_size: int = 4) -> Tensor:
     """Predict a picture of any size tile by tile, mirrored beyond its edges.
 
     Parameters
@@ -62,35 +72,40 @@ def predict_tiled(model, image, tile=572, margin=92, multiple=16, batch_size=4):
     -----
     With valid convolutions the result is the whole picture's output, to round-off. The step is the
     largest multiple of `multiple` that fits into the output tile: 384 for 388, so neighbours overlap
-    by 4 px; stepping by 388 (`multiple=1`) shifts the pooling grid and changes the prediction. With
-    padded convolutions pixels near a tile's edge see zeros instead of the picture: choose a margin
-    of the receptive field's radius, itself a multiple of `multiple`.
+    by 4 px; stepping by 388 (`multiple=1`) shifts the pooling grid and changes the prediction. No tile is run that
+    the picture does not need: an axis takes ``1 + max(0, ceil((size - output) / step))``.
+
+    With padded convolutions pixels near a tile's edge see zeros instead of the picture, so work the numbers out from
+    the receptive field, r px wide (`seglab.ops.receptive_field`), and the product s of all strides: ``multiple = s``,
+    ``margin = s * ceil(r / (2 s))``, ``tile = 2 * margin + k * s`` with k as large as memory allows, for the margins
+    are computed for nothing. A padded U-Net of 3 levels has r = 44 and s = 4: margin 24, tile 80 at k = 8; one of 4
+    levels r = 100, s = 8: margin 56, tile 176 at k = 8. The result is then the whole picture's, except within a
+    margin of its edge, where the whole picture sees zeros and a tile its mirror image. A net with global pooling sees
+    everything: no margin is enough.
 
     References
     ----------
     Ronneberger et al. 2015, figure 2. Derived in notebook 05.
     """
     if not isinstance(image, Tensor):
-        raise TypeError(f"image: expected a torch.Tensor, got {type(image).__name__}")
+        raise TypeError(f"image must be a torch.Tensor, got {type(image).__name__}")
     if image.ndim not in (3, 4) or 0 in image.shape or not image.is_floating_point():
-        raise ValueError("image: expected a non-empty floating (C, H, W) or (N, C, H, W), "
+        raise ValueError("image must be a non-empty floating (C, H, W) or (N, C, H, W), "
                          f"got {image.dtype} {tuple(image.shape)}")
-    bad = int((~torch.isfinite(image)).sum())
-    if bad:
-        raise ValueError(f"image: expected finite grey values, got {bad} that are NaN or infinite")
+    inputs.finite_image(image, "image", dims=(image.ndim,), unit=False)
     tile = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if margin < 0 or multiple < 1 or batch_size < 1:
-        raise ValueError("margin, multiple, batch_size: expected >= 0, >= 1, >= 1, "
+        raise ValueError("margin, multiple, batch_size must be >= 0, >= 1, >= 1, "
                          f"got {margin}, {multiple}, {batch_size}")
     output = tuple(side - 2 * margin for side in tile)
     if len(tile) != 2 or min(output) < multiple:
-        raise ValueError(f"tile: expected sides >= 2 * margin + multiple = {2 * margin + multiple} px, "
+        raise ValueError(f"tile must have sides >= 2 * margin + multiple = {2 * margin + multiple} px, "
                          f"got {tile}")
     batch = image if image.ndim == 4 else image[None]
     height, width = batch.shape[-2:]
     starts = [(n, y, x) for n in range(len(batch))
-              for y in range(0, height, output[0] // multiple * multiple)
-              for x in range(0, width, output[1] // multiple * multiple)]
+              for y in tile_starts(height, output[0], output[0] // multiple * multiple)
+              for x in tile_starts(width, output[1], output[1] // multiple * multiple)]
     rows, columns = (
         {start: torch.from_numpy(mirror_indices(start - margin, start - margin + side, size))
          for start in {place[axis] for place in starts}}
@@ -112,8 +127,8 @@ def predict_tiled(model, image, tile=572, margin=92, multiple=16, batch_size=4):
                 if tuple(scores.shape[-2:]) == tile:
                     scores = scores[..., margin:margin + output[0], margin:margin + output[1]]
                 if scores.ndim != 4 or tuple(scores.shape[-2:]) != output:
-                    raise ValueError(f"model: expected an output of {output} or {tile} px for a tile of "
-                                     f"{tile}, got {tuple(scores.shape)}")
+                    raise ValueError(f"model must give {output} or {tile} px for a tile of {tile}, "
+                                     f"got {tuple(scores.shape)}")
                 if result is None:
                     result = scores.new_empty(len(batch), scores.shape[1], height, width)
                 for (n, y, x), score in zip(group, scores):

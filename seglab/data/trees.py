@@ -2,17 +2,16 @@
 
 import xml.etree.ElementTree as ElementTree
 
-import numpy as np
 import torch
-from PIL import Image
 
-from .packages import cached
-from .sample import IGNORE, Sample
+from seglab.data.packages import cached
+from seglab.data.picture_files import read_picture
+from seglab.data.sample import IGNORE, Sample, clip_boxes
 
 PLACES = {"OSBS_029": "OSBS_029", "SOAP_061": "SOAP_061", "YELL": "2019_YELL_2_541000_4977000_image_crop"}
 
 
-def load_trees(place="OSBS_029", download=False):
+def load_trees(place: str = "OSBS_029", download: bool = False) -> Sample:
     """Load an aerial picture with one box a tree crown.
 
     Parameters
@@ -40,19 +39,15 @@ def load_trees(place="OSBS_029", download=False):
     NEON; Weinstein et al. 2019, Remote Sensing 11:1309. Notebook 12.
     """
     if place not in PLACES:
-        raise ValueError(f"place: expected one of {', '.join(PLACES)}, got {place!r}")
+        raise ValueError(f"place must be one of {', '.join(PLACES)}, got {place!r}")
     files = cached("deepforest", download)
-    with Image.open(files[f"{PLACES[place]}.png"]) as picture:
-        image = np.array(picture.convert("RGB"), dtype=np.float32) / 255
-    boxes = [[float(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")]
-             for box in ElementTree.parse(files[f"{PLACES[place]}.xml"]).iter("bndbox")]
-    boxes = torch.tensor(boxes, dtype=torch.float32)
-    boxes[:, 0::2].clamp_(0, image.shape[1])
-    boxes[:, 1::2].clamp_(0, image.shape[0])
+    image = read_picture(files[f"{PLACES[place]}.png"], "RGB")
+    boxes = torch.tensor([[float(box.findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")]
+                          for box in ElementTree.parse(files[f"{PLACES[place]}.xml"]).iter("bndbox")])
     return Sample(
-        image=torch.from_numpy(image.transpose(2, 0, 1).copy()),
-        semantic=torch.full(image.shape[:2], IGNORE, dtype=torch.int64),
+        image=image,
+        semantic=torch.full(image.shape[1:], IGNORE, dtype=torch.int64),
         name=f"trees/{place}",
         classes=torch.ones(len(boxes), dtype=torch.int64),
-        boxes=boxes,
+        boxes=clip_boxes(boxes, *image.shape[1:]),
     )

