@@ -7,8 +7,9 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
+from seglab.inputs import to_numpy
 from seglab.metrics import iou, trimap_iou
-from seglab.viz import CORRECT, FALSE, MISSED, overlay, to_array, to_rgb
+from seglab.viz import CORRECT, FALSE, MISSED, overlay, to_rgb
 from seglab.widgets.drawing import beside, titled
 from seglab.widgets.panel import Panel
 
@@ -19,7 +20,7 @@ SIDE, BAND_MAX = 320, 16
 
 def trimap_band(labels, width):
     """Pixels within ``width`` px of a boundary, ``(H, W)`` bool; width 1 keeps the two rows along it."""
-    labels = to_array(labels)
+    labels = to_numpy(labels)
     edge = np.zeros(labels.shape, bool)
     edge[1:] |= labels[1:] != labels[:-1]
     edge[:-1] |= labels[1:] != labels[:-1]
@@ -45,7 +46,7 @@ def through_grid(labels, stride, sampling="cell means"):
     -------
     ndarray (H, W), int64
     """
-    target = torch.from_numpy(to_array(labels).astype(np.int64))
+    target = torch.from_numpy(to_numpy(labels).astype(np.int64))
     one_hot = F.one_hot(target).permute(2, 0, 1)[None].float()
     if sampling == "cell means":
         coarse = F.avg_pool2d(one_hot, stride, ceil_mode=True)
@@ -85,7 +86,7 @@ def decoder_picture(image, labels, stride, band, sampling="cell means"):
                                  ("sampling", sampling, SAMPLING)):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {tuple(allowed)}, got {value!r}")
-    truth, near = to_array(labels).astype(np.int64), trimap_band(labels, band)
+    truth, near = to_numpy(labels).astype(np.int64), trimap_band(labels, band)
     predicted = through_grid(labels, stride, sampling)
     classes = max(2, int(truth.max()) + 1)
     inside = float(np.nanmean(trimap_iou(truth, predicted, band, classes))) if near.any() else 1.0

@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from seglab.inputs import to_numpy
 from seglab.metrics import (
     COCOEvaluator,
     boundary_f1,
@@ -19,7 +20,7 @@ from seglab.metrics import (
     trimap_iou,
     warping_error,
 )
-from seglab.viz import error_map, label_colors, to_array
+from seglab.viz import error_map, label_colors
 from seglab.widgets.drawing import beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
@@ -134,7 +135,7 @@ def metric_damage_picture(labels, classes, kind, amount):
         The same size for every damage. Bars run from 0.00001 to 1 on a logarithmic scale; what a metric does not
         notice has no bar.
     """
-    true, classes_true = to_array(labels), to_array(classes)
+    true, classes_true = to_numpy(labels), to_numpy(classes)
     pred, found = damage(true, classes_true, kind, amount)
     scale = max(1, round(SIDE / true.shape[0]))
     wrong = error_map(pred > 0, true > 0)

@@ -8,9 +8,9 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 from seglab.data import Shapes
+from seglab.inputs import to_numpy
 from seglab.ops import roi_align, roi_pool
 from seglab.ops.roi_pool import axis_cells, round_half_away
-from seglab.viz import to_array
 from seglab.widgets.drawing import titled
 from seglab.widgets.panel import Panel
 
@@ -49,7 +49,7 @@ def roi_picture(picture, x, y, w, h, bins, samples, aligned, stride=16):
     ValueError
         For a picture of another shape or scale, or controls out of range.
     """
-    fine = to_array(picture).astype(np.float64)
+    fine = to_numpy(picture).astype(np.float64)
     if fine.ndim != 2 or fine.size == 0 or fine.shape[0] % stride or fine.shape[1] % stride:
         raise ValueError(f"picture must be (H, W) in whole cells of {stride} px, got {fine.shape}")
     if not (fine.min() >= 0 and fine.max() <= 1):

@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
+from seglab.inputs import to_numpy
 from seglab.ops import separate_touching, unet_weight_map
-from seglab.viz import label_colors, to_array
+from seglab.viz import label_colors
 from seglab.widgets.drawing import beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
@@ -39,13 +40,13 @@ def weight_map_picture(labels, w0, sigma, gap):
     """
     if w0 > W0_MAX:
         raise ValueError(f"w0 must be <= {W0_MAX:g} in the playground, got {w0}")
-    apart = to_array(separate_touching(labels, gap))
-    weights = to_array(unet_weight_map(apart, w0, sigma))
+    apart = to_numpy(separate_touching(labels, gap))
+    weights = to_numpy(unet_weight_map(apart, w0, sigma))
     scale = max(1, round(SIDE / max(apart.shape)))
     colours = (colormaps["magma"](weights / (1 + W0_MAX))[..., :3] * 255).round().astype(np.uint8)
     extra = (weights - 1).sum() / weights.sum()
     pictures = [
-        titled(enlarge(label_colors(apart), scale), f"labels, {int((to_array(labels) > 0).sum() - (apart > 0).sum())}"
+        titled(enlarge(label_colors(apart), scale), f"labels, {int((to_numpy(labels) > 0).sum() - (apart > 0).sum())}"
                                                       " px given to the border"),
         titled(enlarge(colours, scale), f"w: {weights.min():.2f} to {weights.max():.2f}; "
                                           f"border term = {100 * extra:.0f} % of all weight"),
