@@ -5,6 +5,7 @@ negative strides, read-only, foreign byte order), and gives back a C-ordered Num
 is a ``TypeError`` or ``ValueError`` that names the argument, what was expected and what came.
 """
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -144,10 +145,31 @@ def positive(value: Any, name: str = "value", zero: bool = False) -> float:
     bound = ">= 0" if zero else "> 0"
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be a finite number {bound}, got {value!r}") from None
     if isinstance(value, (bool, np.bool_, str)) or not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number {bound}, got {value!r}")
+    return number
+
+
+def whole(value: Any, name: str = "value", least: int = 0) -> int:
+    """An integer that is not below ``least``, from any integer type.
+
+    Raises
+    ------
+    TypeError
+        It is none: a float (2.0 too), a bool, None.
+    ValueError
+        It is below ``least``.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
+    if number < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     return number
 
 

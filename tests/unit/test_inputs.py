@@ -151,11 +151,21 @@ def test_pictures():
 def test_positive_numbers():
     assert inputs.positive(3, "sigma") == 3.0 and inputs.positive(np.float32(0.5)) == 0.5
     assert inputs.positive(0, "sigma", zero=True) == 0.0
-    for bad in (0, -1, float("nan"), float("inf"), None, "2", [1, 2], True, np.True_, 1j):
+    for bad in (0, -1, float("nan"), float("inf"), None, "2", [1, 2], 10 ** 400, True, np.True_, 1j):
         with pytest.raises(ValueError, match="^sigma must be a finite number > 0, got"):
             inputs.positive(bad, "sigma")
     with pytest.raises(ValueError, match="^sigma must be a finite number >= 0, got -1"):
         inputs.positive(-1, "sigma", zero=True)
+
+
+def test_whole_numbers():
+    for three in (3, np.uint8(3), np.array(3), torch.tensor(3)):
+        assert inputs.whole(three, "steps", 1) == 3 and type(inputs.whole(three)) is int
+    for bad in (2.0, np.float32(1), "2", None, True, [1], float("nan")):
+        with pytest.raises(TypeError, match="^steps must be an integer >= 1, got"):
+            inputs.whole(bad, "steps", 1)
+    with pytest.raises(ValueError, match="^steps must be an integer >= 1, got 0"):
+        inputs.whole(0, "steps", 1)
 
 
 def test_255_without_1_is_refused_unless_somebody_said_that_it_is_void():
