@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -11,10 +10,11 @@ from functools import partial
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from seglab.checkpoint import load_run
 from seglab.claims import replicate
 from seglab.train import fit, load_weights, save_weights, step_seed
 
@@ -103,7 +103,7 @@ def test_an_interrupted_run_resumes_to_the_same_history_and_weights(tmp_path, st
     whole, expected = run(validate=accuracy, validate_every=3)
     path = tmp_path / "run.safetensors"
     arguments = {"steps": 12, "checkpoint": path, "validate": accuracy, "validate_every": 3}
-    with pytest.raises(KeyboardInterrupt, match=f"after step {stop_at + 1} of 12; call fit again to go on from run.saf"):
+    with pytest.raises(KeyboardInterrupt, match=f"after step {stop_at + 1} of 12; call fit again to go on from run.sa"):
         fit(make_model(), disturbed(stop_at, press), loss, **arguments)
     assert len(stored(path)[1]["loss"]) == stop_at + 1
     fresh = make_model()
@@ -199,7 +199,8 @@ def test_an_error_loses_no_more_than_the_step_under_way(tmp_path, where, checkpo
     after_five, _ = run(5)
     whole, expected = run()
     model, path = make_model(), tmp_path / "run.safetensors"
-    arguments = {"model": model, "batch": batch, "loss": loss, "steps": 12, "checkpoint": path if checkpointed else None}
+    arguments = {"model": model, "batch": batch, "loss": loss, "steps": 12}
+    arguments["checkpoint"] = path if checkpointed else None
     with pytest.raises(RuntimeError, match="went away") as error:
         fit(**arguments | {name: make() for name, make in FAILURES[where].items()})
     assert same(model, after_five)
@@ -221,7 +222,7 @@ def test_an_error_before_the_first_step_of_a_resumed_run_leaves_its_file(tmp_pat
 
 
 SCRIPT = """
-import os, signal, sys
+import os, resource, signal, sys
 sys.path.insert(0, {folder!r})
 from test_train import *
 {body}
@@ -352,7 +353,7 @@ def test_no_advice_that_cannot_work(tmp_path):
     with pytest.raises(FloatingPointError, match="the loss became inf at step 4; try a smaller lr than 1\n"):
         fit(model, lr=1.0, **arguments)
     assert finite(stored(path)[0]) and len(stored(path)[1]["loss"]) == 3
-    with pytest.raises(FloatingPointError, match="than 0.1; if none helps, run.safetensors was too far gone: delete it"):
+    with pytest.raises(FloatingPointError, match="than 0.1; if none helps, run.safetensors was too far gone"):
         fit(model, lr=0.1, **arguments)
     assert finite(stored(path)[0]) and len(stored(path)[1]["loss"]) == 3
 
@@ -436,3 +437,246 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         run(6, checkpoint=path)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+# --- a resumed run obeys its arguments ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, partial(torch.optim.SGD, momentum=0.9)])
+def test_the_rate_of_the_call_wins_over_the_file_s(tmp_path, kind):
+    path = tmp_path / "run.safetensors"
+    fit(make_model(), batch, loss, steps=2, lr=0.01, optimizer=kind, checkpoint=path)
+    for schedule in (None, lambda done: 1.0):
+        model = make_model()
+        fit(model, batch, loss, steps=2, lr=0.0, optimizer=kind, checkpoint=path)
+        before = [p.detach().clone() for p in model.parameters()]
+        path_of_copy = tmp_path / "copy.safetensors"
+        path_of_copy.write_bytes(path.read_bytes())
+        fit(model, batch, loss, steps=5, lr=0.0, optimizer=kind, checkpoint=path_of_copy, schedule=schedule)
+        assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_weight_decay_and_momentum_are_those_of_the_call(tmp_path):
+    seen = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, *args, **kwargs):
+            seen.append({name: self.param_groups[0][name] for name in ("lr", "weight_decay", "momentum")})
+            return super().step(*args, **kwargs)
+
+    path = tmp_path / "run.safetensors"
+    fit(make_model(), batch, loss, steps=1, optimizer=partial(Watched, momentum=0.9, weight_decay=0.1), checkpoint=path)
+    fit(make_model(), batch, loss, steps=2, lr=0.5, optimizer=partial(Watched, momentum=0.8), checkpoint=path)
+    assert seen == [{"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.9}, {"lr": 0.5, "weight_decay": 0, "momentum": 0.8}]
+
+
+def two_groups(parameters, lr):
+    parameters = list(parameters)
+    return torch.optim.SGD([{"params": parameters[:2], "lr": 10 * lr}, {"params": parameters[2:]}], lr=lr)
+
+
+def test_another_optimizer_than_the_file_s_is_refused_and_changes_nothing(tmp_path):
+    path = tmp_path / "run.safetensors"
+    run(2, checkpoint=path)
+    before, model = path.read_bytes(), make_model()
+    for kind, message in ((torch.optim.SGD, "was trained with the optimizer Adam, got SGD"),
+                          (partial(torch.optim.Adam, amsgrad=True), r"other parameter groups .*'on': \[\].*amsgrad")):
+        with pytest.raises(ValueError, match=message):
+            fit(model, batch, loss, steps=5, optimizer=kind, checkpoint=path)
+    assert same(model, make_model()) and path.read_bytes() == before
+    path = tmp_path / "sgd.safetensors"
+    run(2, checkpoint=path, optimizer=torch.optim.SGD)
+    with pytest.raises(ValueError, match=r"was trained with other parameter groups of SGD: .*'parameters': 6"):
+        fit(model, batch, loss, steps=5, optimizer=two_groups, checkpoint=path)
+    assert same(model, make_model())
+
+
+def test_the_schedule_scales_the_rate_of_every_group():
+    seen = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, *args, **kwargs):
+            seen.append([group["lr"] for group in self.param_groups])
+            return super().step(*args, **kwargs)
+
+    def groups(parameters, lr):
+        parameters = list(parameters)
+        return Watched([{"params": parameters[:2], "lr": 10 * lr}, {"params": parameters[2:]}], lr=lr)
+
+    run(2, lr=0.1, optimizer=groups, schedule=lambda done: 1 - done)
+    assert seen == [[1.0, 0.1], [0.5, 0.05]]
+
+
+# --- frozen parts ---------------------------------------------------------------------------------------------------
+
+def modes(model):
+    return [part.training for part in model.modules()]
+
+
+def test_a_batch_norm_that_the_caller_froze_stays_frozen():
+    model = make_model()
+    model[1].eval().requires_grad_(False)
+    before = {name: value.clone() for name, value in model[1].state_dict().items()}
+    seen = []
+
+    def watched(wrapped, x, y):
+        seen.append(modes(model))
+        return loss(wrapped, x, y)
+
+    arguments = {"steps": 4, "validate": accuracy, "validate_every": 1}
+    fit(model, batch, watched, **arguments)
+    expected = [True, True, False, True, True, True]          # the whole, convolution, batch norm, ...
+    assert seen == [expected] * 4 and modes(model) == [False] * 6
+    fit(model, batch, watched, **arguments)                     # once more, from evaluation mode
+    assert seen[4:] == [expected] * 4
+    assert all(torch.equal(before[name], value) for name, value in model[1].state_dict().items())
+
+
+def test_a_model_in_evaluation_mode_is_trained_as_a_whole():
+    model = make_model().eval()
+    other, _ = run()
+    fit(model, batch, loss, steps=12)
+    assert same(model, other)
+
+
+def test_modes_come_back_after_an_error():
+    model = make_model()
+    model[3].eval()
+    before = modes(model)
+    with pytest.raises(RuntimeError, match="went away"):
+        fit(model, disturbed(2, boom), loss, steps=4, validate=accuracy, validate_every=1)
+    assert modes(model) == before
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+class Tied(nn.Module):
+    """One head for two levels, and a decoder that uses the encoder's weight."""
+
+    def __init__(self):
+        super().__init__()
+        head = nn.Conv2d(1, 2, 1)
+        self.heads = nn.ModuleList([head, head])
+        self.other = nn.Conv2d(1, 2, 1)
+        self.other.weight = head.weight
+        self.register_buffer("first", head.bias.detach()[:1])    # a view of a part
+
+    def forward(self, x):
+        return self.heads[0](x) + self.heads[1](x) + self.other(x)
+
+
+def test_tied_weights_are_saved_and_loaded_and_stay_tied(tmp_path):
+    path = tmp_path / "run.safetensors"
+    torch.manual_seed(0)
+    model = Tied()
+    fit(model, batch, loss, steps=3, checkpoint=path)
+    other = Tied()
+    assert fit(other, batch, loss, steps=3, checkpoint=path).steps == 3 and same(model, other)
+    assert other.heads[0] is other.heads[1] and other.other.weight is other.heads[0].weight
+    save_weights(tmp_path / "weights.safetensors", model)
+    load_weights(tmp_path / "weights.safetensors", other)
+    assert same(model, other)
+
+
+def test_a_compiled_model_and_its_plain_one_share_their_files(tmp_path):
+    path, run_path = tmp_path / "weights.safetensors", tmp_path / "run.safetensors"
+    part_of = lambda: nn.Sequential(torch.compile(make_model(), backend="eager"))
+    for first, second in ((lambda: torch.compile(make_model(), backend="eager"), make_model),
+                          (part_of, lambda: nn.Sequential(make_model()))):
+        for source, target in ((first(), second()), (second(), first())):
+            for parameter in source.parameters():
+                nn.init.normal_(parameter)
+            save_weights(path, source)
+            load_weights(path, target)
+            assert same(source, target)
+    _, expected = run(6)
+    compiled = torch.compile(make_model(), backend="eager")
+    fit(compiled, batch, loss, steps=3, checkpoint=run_path)
+    assert fit(make_model(), batch, loss, steps=6, checkpoint=run_path).loss == pytest.approx(expected.loss)
+
+
+def test_weights_of_another_model_change_nothing(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 3, 1)))
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="another model"):
+        load_weights(path, model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    """In the length, the header (names, shapes, losses, seed, checksum) and the weights: the file is named."""
+    path = tmp_path / "run.safetensors"
+    model = nn.Conv2d(1, 2, 1)
+    fit(model, batch, loss, steps=2, checkpoint=path)
+    good, optimizer = path.read_bytes(), torch.optim.Adam(model.parameters())
+    assert len(load_run(path, model, optimizer, 0)["loss"]) == 2
+    missed = []
+    for position in range(len(good)):
+        bad = bytearray(good)
+        bad[position] ^= 1 << position % 8
+        path.write_bytes(bad)
+        try:
+            load_run(path, model, optimizer, 0)
+            missed.append(position)
+        except ValueError as error:
+            assert str(path) in str(error)
+    assert not missed, good[missed[0] - 20:missed[0] + 20]
+
+
+def test_files_without_a_checksum_are_still_read_as_weights(tmp_path):
+    model = make_model()
+    save_file(dict(model.state_dict()), tmp_path / "a.safetensors")
+    assert load_weights(tmp_path / "a.safetensors", make_model()) == {}
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"checkpoint_every": 0}, "checkpoint_every must be an integer >= 1, got 0"),
+    ({"validate_every": -1}, "validate_every must be an integer >= 0, got -1"),
+    ({"seed": -1}, "seed must be an integer >= 0, got -1"),
+    ({"steps": True}, "steps must be an integer >= 1, got True"),
+    ({"devices": 0}, "devices must be an integer >= 1, got 0"),
+    ({"lr": float("nan")}, "lr must be a finite number >= 0, got nan"),
+    ({"lr": -1.0}, "lr must be a finite number >= 0, got -1.0"), ({"lr": "1"}, "lr must be a finite number"),
+    ({"batch": lambda g: (torch.zeros(0, 1, 8, 8), torch.zeros(0, 8, 8).long())},
+     r"inputs of a batch must hold at least one picture, got shape \(0, 1, 8, 8\)"),
+    ({"batch": lambda g: ([], [])}, "must hold at least one picture, got an empty list"),
+    ({"batch": lambda g: torch.zeros(2, 1, 8, 8)}, r"batch must return a tuple \(inputs, target, ...\), got Tensor"),
+    ({"loss": lambda m, x, y: loss(m, x, y).item()}, "loss must return a tensor with one number, got float"),
+    ({"loss": lambda m, x, y: m(x)}, r"loss must return a tensor with one number, got shape \(2, 2, 8, 8\)"),
+])
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fit(**{"model": make_model(), "batch": batch, "loss": loss, "steps": 3} | arguments)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    for call in (lambda: run(3, checkpoint=tmp_path), lambda: load_weights(tmp_path, make_model()),
+                 lambda: save_weights(tmp_path, make_model())):
+        with pytest.raises(ValueError, match=f"checkpoint must be a file, got the folder {tmp_path}"):
+            call()
+
+
+def test_several_processes_need_a_script(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", "In : ", raising=False)      # as in a kernel
+    with pytest.raises(ValueError, match="devices must be 1 in a notebook or an interactive session, got 2; .* script"):
+        run(3, devices=2)
+
+
+def test_two_processes_stop_together_and_go_on(tmp_path):
+    """One of two processes is interrupted, the other one is not: both end, and no step is half done."""
+    path = tmp_path / "run.safetensors"
+    file = tmp_path / "twice.py"
+    file.write_text(SCRIPT.format(folder=os.path.dirname(__file__), body=f"""
+only = lambda: press() if os.environ.get("LOCAL_RANK", "0") == "1" else None
+try:
+    fit(make_model(), disturbed(3, only), loss, steps=12, checkpoint={str(path)!r}, devices=2)
+except KeyboardInterrupt as stop:
+    print(stop)
+"""))
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=300,
+                          env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "SEGLAB_QUIET": "1"})
+    assert done.stdout.count("after step 4 of 12; call fit again to go on from run.safetensors") == 2, done
+    assert len(stored(path)[1]["loss"]) == 4
