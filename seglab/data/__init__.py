@@ -11,6 +11,7 @@ from seglab.data.frame import random_crop, resize
 from seglab.data.instances import boxes_of, relabel, remove_specks
 from seglab.data.movies import load_ecoli, load_hela
 from seglab.data.nuclei import load_nuclei
+from seglab.data.own_folder import PictureFolder
 from seglab.data.packages import cache_folder, cached, fetch, mobilenet_v2_weights_path
 from seglab.data.penn_fudan import PennFudan
 from seglab.data.picture_files import read_labels, read_mask, read_picture, save_labels
@@ -22,9 +23,9 @@ from seglab.data.trees import load_trees
 
 __all__ = [
     "BBBC039", "COCO", "DSB2018", "IGNORE", "ISBI2012", "VOC2012", "CamVid", "Cells", "Cityscapes",
-    "DataUnavailable", "OxfordPets", "PennFudan", "Sample", "Shapes", "augment", "boxes_of", "cache_folder",
-    "cached", "collate", "data_folder", "dataset_root", "displacement_field", "elastic_deform", "fetch", "load_ecoli",
-    "load_hela", "load_nuclei", "load_trees", "median_frequency_weights", "mirror_indices",
+    "DataUnavailable", "OxfordPets", "PennFudan", "PictureFolder", "Sample", "Shapes", "augment", "boxes_of",
+    "cache_folder", "cached", "collate", "data_folder", "dataset_root", "displacement_field", "elastic_deform",
+    "fetch", "load_ecoli", "load_hela", "load_nuclei", "load_trees", "median_frequency_weights", "mirror_indices",
     "mobilenet_v2_weights_path", "predict_tiled", "random_crop", "read_labels", "read_mask", "read_picture",
     "registry", "relabel", "remove_specks", "resize", "save_labels", "warp",
 ]

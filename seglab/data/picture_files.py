@@ -1,7 +1,9 @@
 """Picture files of every kind: one reader for pictures, one for label pictures, one for masks, one writer of labels."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from seglab import inputs
 
+Decoded = TypeVar("Decoded")
 EIGHT_BIT = {"1", "L", "P", "LA", "PA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}  # Pillow's names
 
 
@@ -129,18 +132,18 @@ def read_mask(path: str | os.PathLike, page: int = 0) -> np.ndarray:
     """
     picture, _ = _open(path, page)
     if picture.mode in EIGHT_BIT:
-        form = "RGBA" if picture.has_transparency_data else "RGB"
-        channels = _decoded(path, lambda: np.array(picture.convert(form), dtype=np.int64))
-        value, half = channels[..., :3].max(axis=-1), 127
+        form = "RGBA" if picture.has_transparency_data else "L" if picture.mode in ("1", "L") else "RGB"
+        channels = _decoded(path, lambda: np.array(picture.convert(form)))
+        value, half = channels if form == "L" else channels[..., :3].max(axis=-1), 127
         if form == "RGBA":
             alpha = channels[..., 3]
-            value = value * alpha // 255
+            value = (value.astype(np.uint16) * alpha // 255).astype(np.uint8)
             if value.min() == value.max() and alpha.min() < alpha.max():  # black on transparent
                 value = alpha
     else:
         value = np.array(picture)
         half = 0.5 if value.dtype.kind == "f" else 32767
-    found = np.unique(value)
+    found = np.flatnonzero(np.bincount(value.ravel())) if value.dtype == np.uint8 else np.unique(value)
     if len(found) <= 2:
         return value > (found[0] if len(found) == 2 else 0)
     if found[-1] <= half:
@@ -185,20 +188,22 @@ def _pages(path: str | os.PathLike) -> int:
 
 def _open(path: str | os.PathLike, page: int) -> tuple[Image.Image, str | None]:
     """One page of a file, decoded and upright, and the file's format."""
-    pages = count_pages(path)
-    if not 0 <= page < pages:
-        raise ValueError(f"page must be in 0..{pages - 1} for {path}, got {page}")
-
-    def upright() -> tuple[Image.Image, str | None]:
-        with Image.open(path) as picture:
+    def upright() -> tuple[Image.Image, str | None] | None:
+        # by its name Pillow maps an uncompressed TIFF into memory, with the sides of the upright picture
+        with open(path, "rb") as file, Image.open(file) as picture:
+            if page and not 0 < page < getattr(picture, "n_frames", 1):
+                return None
             picture.seek(page)
             # a camera that was held upright stores the picture lying, and says so in the file's EXIF part
             return ImageOps.exif_transpose(picture), picture.format
 
-    return _decoded(path, upright)
+    opened = _decoded(path, upright)
+    if opened is None:
+        raise ValueError(f"page must be in 0..{count_pages(path) - 1} for {path}, got {page}")
+    return opened
 
 
-def _decoded(path: str | os.PathLike, read):  # noqa: ANN001, ANN202
+def _decoded(path: str | os.PathLike, read: Callable[[], Decoded]) -> Decoded:
     """What `read()` gives; whatever Pillow finds wrong with the file is said with the file's name."""
     try:
         return read()
