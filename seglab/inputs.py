@@ -173,17 +173,22 @@ def whole(value: Any, name: str = "value", least: int = 0) -> int:
     return number
 
 
-def refuse_255(target: Any, ignore_index: int, name: str = "target") -> None:
-    """Refuse a binary truth that holds 255 and never 1 while ``ignore_index`` is the default: is it foreground or void?
+def refuse_255(target: Any, ignore_index: int | None, name: str = "target") -> None:
+    """Refuse a truth of one foreground that holds 255 and nothing else above 0 while ``ignore_index`` is the default.
+
+    Such a 255 is the foreground of a mask as files store it, or void where no foreground is in sight: nobody can tell.
+    ``target`` is an array or a tensor. For the caller of a metric or loss, the default is ``IGNORE``.
 
     Raises
     ------
     ValueError
         Saying both ways out: divide by 255, or pass ``ignore_index=255`` by name.
     """
-    if isinstance(ignore_index, _Unsaid) and (target == 255).any() and not (target == 1).any():
-        raise ValueError(f"{name} must hold 0 and 1, got 255 and never 1: if 255 is the foreground, divide by 255; if "
-                         "it marks pixels to ignore, pass ignore_index=255 by name")
+    if isinstance(ignore_index, _Unsaid):
+        void = target == int(ignore_index)
+        if void.any() and not ((target > 0) & ~void).any():
+            raise ValueError(f"{name} must hold 0 and 1, got 255 and never 1: if 255 is the foreground, divide by 255; "
+                             "if it marks pixels to ignore, pass ignore_index=255 by name")
 
 
 def _integers(value: Any, name: str, dims: tuple[int, ...], allow_bool: bool) -> np.ndarray:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from seglab.inputs import IGNORE
 from seglab.losses.cross_entropy import cross_entropy
 from seglab.losses.dice import dice_loss
 
 
 def cross_entropy_dice_loss(logits: Tensor, target: Tensor, weight_map: Tensor | None = None,
                             class_weights: Tensor | Sequence[float] | None = None, per_image: bool = True,
-                            squared: bool = False, ignore_index: int = 255) -> Tensor:
+                            squared: bool = False, ignore_index: int = IGNORE) -> Tensor:
     """``cross_entropy(...) + dice_loss(...)``: gradient everywhere from the first, overlap from the second.
 
     Parameters

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
+from seglab.inputs import IGNORE
 from seglab.losses.inputs import mean_or_zero, prepare, probabilities_and_truth
 from seglab.losses.tversky import not_negative, ratio_or_one
 
 
 def dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, squared: bool = False, smooth: float = 1e-5,
-              ignore_index: int = 255) -> Tensor:
+              ignore_index: int = IGNORE) -> Tensor:
     """1 - (2 sum(p g) + smooth) / (sum(p) + sum(g) + smooth), mean over classes (and images).
 
     Parameters
@@ -16,7 +17,8 @@ def dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, squared: b
     logits : (N, C, H, W) float tensor
         Raw scores. With C = 1 the foreground alone is scored (as in V-Net); with C > 1 every class,
         background included.
-    target : (N, H, W) integer or bool tensor
+    target, ignore_index
+        As in :func:`seglab.losses.cross_entropy`, soft labels and shares included.
     per_image : bool
         True: one Dice for each image and class, then the mean. False: sums run over the batch, one Dice a
         class.
@@ -24,7 +26,6 @@ def dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, squared: b
         True: sum(p^2) + sum(g^2) below the line, as in V-Net.
     smooth : float >= 0
         Added above and below, in pixels. It decides what an empty target costs; see Notes.
-    ignore_index : int
 
     Returns
     -------
@@ -48,21 +49,20 @@ def dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, squared: b
     Milletari, Navab, Ahmadi (2016), V-Net, section 3. Notebook 03.
     """
     not_negative(smooth=smooth)
-    p, g = probabilities_and_truth(*prepare(logits, target, ignore_index))
+    p, g = probabilities_and_truth(*prepare(logits, target, ignore_index, maps=True))
     axes = (2, 3) if per_image else (0, 2, 3)
     size = (p * p + g * g if squared else p + g).sum(axes)
     return mean_or_zero(1 - ratio_or_one(2 * (p * g).sum(axes) + smooth, size + smooth))
 
 
-def generalized_dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, ignore_index: int = 255) -> Tensor:
+def generalized_dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, ignore_index: int = IGNORE) -> Tensor:
     """1 - 2 sum_l w_l sum(p g) / sum_l w_l sum(p + g), each class weighted by 1 / (its pixels)^2.
 
     Parameters
     ----------
     logits : (N, C, H, W) float tensor
         With C = 1 the two classes are background (1 - p) and foreground (p), as in the paper.
-    target : (N, H, W) integer or bool tensor
-    per_image, ignore_index
+    target, per_image, ignore_index
         As in :func:`dice_loss`.
 
     Returns
@@ -83,10 +83,11 @@ def generalized_dice_loss(logits: Tensor, target: Tensor, per_image: bool = True
     ----------
     Sudre, Li, Vercauteren, Ourselin, Cardoso (2017), section 2.1. Notebook 03.
     """
-    logits, labels, valid = prepare(logits, target, ignore_index)
+    logits, truth, valid = prepare(logits, target, ignore_index, maps=True)
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], 1)        # softmax of (0, z) is sigmoid of z
-    p, g = probabilities_and_truth(logits, labels, valid)
+        truth = torch.stack([1 - truth, truth], 1)
+    p, g = probabilities_and_truth(logits, truth, valid)
     axes = (2, 3) if per_image else (0, 2, 3)
     pixels = g.sum(axes)
     weights = torch.where(pixels > 0, 1 / pixels.clamp_min(1) ** 2, 0.0)

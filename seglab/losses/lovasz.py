@@ -3,17 +3,19 @@
 import torch
 from torch import Tensor
 
+from seglab.inputs import IGNORE
 from seglab.losses.inputs import mean_or_zero, prepare, probabilities_and_truth
 
 
-def lovasz_softmax(logits: Tensor, target: Tensor, per_image: bool = True, ignore_index: int = 255) -> Tensor:
+def lovasz_softmax(logits: Tensor, target: Tensor, per_image: bool = True, ignore_index: int = IGNORE) -> Tensor:
     """Sorted errors weighted by what each adds to the Jaccard loss, mean over the classes present (and images).
 
     Parameters
     ----------
     logits : (N, C, H, W) float tensor
         With C = 1 the sigmoid foreground alone is scored.
-    target : (N, H, W) integer or bool tensor
+    target : (N, H, W) or (N, 1, H, W) integer or bool tensor; with C = 1 also of floats 0 and 1
+        As in :func:`seglab.losses.cross_entropy`, but nothing between 0 and 1: the Jaccard loss is one of sets.
     per_image : bool
         True: each image alone, then the mean of the images. False: the batch as one image (the authors'
         default).
@@ -38,7 +40,11 @@ def lovasz_softmax(logits: Tensor, target: Tensor, per_image: bool = True, ignor
     ----------
     Berman, Rannen Triki, Blaschko (2018), equations 8, 9 and 11, algorithm 1. Notebook 03.
     """
-    p, g = probabilities_and_truth(*prepare(logits, target, ignore_index))
+    logits, truth, valid = prepare(logits, target, ignore_index)
+    if truth.is_floating_point() and (truth != truth.round()).any():
+        raise ValueError("target must hold 0 and 1 for lovasz_softmax, which has no value for soft labels, got values "
+                         "between them")
+    p, g = probabilities_and_truth(logits, truth, valid)
     if not per_image:
         p, g = (x.transpose(0, 1).flatten(1)[None] for x in (p, g))      # (1, C, N H W)
     p, g = p.flatten(2), g.flatten(2)

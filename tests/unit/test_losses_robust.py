@@ -33,7 +33,7 @@ def test_finite_value_and_gradient(loss, target_kind, dtype, scale, channels, sh
     signs = torch.randint(0, 2, (shape[0], channels, *shape[1:])) * 2 - 1
     logits = (signs * scale).to(dtype).requires_grad_()
     target = TARGETS[target_kind](*shape)
-    value = loss(logits, target)
+    value = loss(logits, target, ignore_index=255)
     value.backward()
     assert value.shape == () and value.dtype == (dtype if dtype == torch.float64 else torch.float32)
     assert torch.isfinite(value) and value >= -1e-6
@@ -97,10 +97,12 @@ def test_255_is_a_label_like_any_other_when_it_is_not_the_ignored_one():
 @pytest.mark.parametrize("loss", EVERY, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("logits, target, error, message", [
     (torch.randn(1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long), ValueError, r"logits must have .*\(N, C, H, W\)"),
-    (torch.randn(1, 1, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.long), ValueError, r"target must have shape"),
+    (torch.randn(2, 1, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.long), ValueError, r"target must have shape"),
+    (torch.randn(1, 1, 4, 4), torch.zeros(1, 2, 4, 4, dtype=torch.long), ValueError, r"target must have shape"),
     (torch.randn(2, 1, 4, 5), torch.zeros(2, 5, 4, dtype=torch.long), ValueError, r"target must have .*\(2, 4, 5\)"),
     (torch.randn(2, 1, 4, 5), torch.zeros(1, 4, 5, dtype=torch.long), ValueError, r"target must have shape"),
-    (torch.randn(1, 1, 4, 4), torch.zeros(1, 4, 4), TypeError, r"target must be .*integer or bool.*float32"),
+    (torch.randn(1, 1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.cfloat), TypeError, r"target must be .*complex64"),
+    (torch.randn(1, 1, 4, 4), [[0]], TypeError, r"target must be .*list"),
     (torch.zeros(1, 1, 4, 4, dtype=torch.long), torch.zeros(1, 4, 4, dtype=torch.long), TypeError, r"logits .*int64"),
     ([[0.0]], torch.zeros(1, 4, 4, dtype=torch.long), TypeError, r"logits .*list"),
     (torch.randn(1, 0, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long), ValueError, r"logits .*C >= 1"),
