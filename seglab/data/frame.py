@@ -73,7 +73,7 @@ def random_crop(sample: Sample, size: tuple[int, int], generator: torch.Generato
 def _size(sample: Sample, size: tuple[int, int]) -> tuple[int, int]:
     if not isinstance(sample, Sample):
         raise TypeError(f"sample must be a Sample, got {type(sample).__name__}")
-    if len(size) != 2 or any(side < 1 or side != int(side) for side in size):
+    if len(size) != 2 or not all(1 <= side < float("inf") and side % 1 == 0 for side in size):
         raise ValueError(f"size must be (height, width) in whole px >= 1, got {size}")
     return int(size[0]), int(size[1])
 

@@ -1,6 +1,7 @@
 """Overlap-tile prediction: any picture through a net that takes one tile size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -93,10 +94,11 @@ def predict_tiled(model: Callable[[Tensor], Tensor], image: Tensor, tile: int | 
         raise ValueError("image must be a non-empty floating (C, H, W) or (N, C, H, W), "
                          f"got {image.dtype} {tuple(image.shape)}")
     inputs.finite_image(image, "image", dims=(image.ndim,), unit=False)
-    tile = (tile, tile) if isinstance(tile, int) else tuple(tile)
-    if margin < 0 or multiple < 1 or batch_size < 1:
-        raise ValueError("margin, multiple, batch_size must be >= 0, >= 1, >= 1, "
-                         f"got {margin}, {multiple}, {batch_size}")
+    tile = tuple(tile) if isinstance(tile, Sequence) else (tile, tile)
+    for name, value, least in (("margin", margin, 0), ("multiple", multiple, 1), ("batch_size", batch_size, 1),
+                               *(("tile", side, 1) for side in tile)):
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} must be a whole number >= {least}, got {value}")
     output = tuple(side - 2 * margin for side in tile)
     if len(tile) != 2 or min(output) < multiple:
         raise ValueError(f"tile must have sides >= 2 * margin + multiple = {2 * margin + multiple} px, "

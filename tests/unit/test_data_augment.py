@@ -117,6 +117,13 @@ WRONG = [
     (lambda i, x: warp(i, torch.zeros(2, 3, 3)), ValueError, "field"),
     (lambda i, x: warp(i, torch.zeros(2, 24, 32), "cubic"), ValueError, "mode"),
     (lambda i, x: augment(i, x, extra=x[1:]), ValueError, "extra"),
+    (lambda i, x: elastic_deform(i, x, sigma=float("inf")), ValueError, "sigma"),
+    (lambda i, x: elastic_deform(i * float("nan"), x), ValueError, "image"),
+    (lambda i, x: displacement_field((4, 4), grid=2.5), ValueError, "grid"),
+    (lambda i, x: augment(i, x, sigma=float("inf")), ValueError, "sigma"),
+    (lambda i, x: augment(i, None), TypeError, "labels"),
+    (lambda i, x: augment(i, x, flips="up-down"), ValueError, "flips"),
+    (lambda i, x: augment(i, x, grey_shift=float("inf")), ValueError, "grey_shift"),
     (lambda i, x: augment(i, x, grey_scale=-1), ValueError, "grey_scale"),
     (lambda i, x: augment(i, x, grey_shift=float("nan")), ValueError, "grey_shift"),
 ]
@@ -126,3 +133,41 @@ WRONG = [
 def test_wrong_argument_is_named(call, error, name):
     with pytest.raises(error, match=name):
         call(*toy())
+
+
+def test_left_right_alone_keeps_the_sky_above():
+    labels = torch.arange(12).reshape(3, 4)
+    seen = {tuple(augment(torch.zeros(1, 3, 4), labels, rng(seed), sigma=0, flips="left-right", rotations=False)[1]
+                  .flatten().tolist()) for seed in range(40)}
+    assert seen == {tuple(labels.flatten().tolist()), tuple(labels.flip(1).flatten().tolist())}
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8,
+                                   torch.uint16, torch.uint32, torch.uint64])
+def test_label_maps_of_every_dtype(dtype):
+    image, labels = toy(24, 24)
+    expected = augment(image, labels, rng(3), extra=labels[None])
+    moved = augment(image, labels.to(dtype), rng(3), extra=labels[None].to(dtype))
+    for one, other in zip(moved[1:], expected[1:]):
+        assert one.dtype == dtype and torch.equal(one, other.to(dtype))
+    deformed, expected = (elastic_deform(image, form, generator=rng(1))[1] for form in (labels.to(dtype), labels))
+    assert deformed.dtype == dtype and torch.equal(deformed, expected.to(dtype))
+
+
+def test_memory_layout_does_not_matter():
+    image, labels = toy(24, 32)
+    image = image.repeat(3, 1, 1) * torch.tensor([1., 0.5, 0.2])[:, None, None]
+    expected = augment(image, labels, rng(3))
+    forms = [(image.mT.contiguous().mT, labels.T.contiguous().T),
+             (image.repeat_interleave(2, -1)[..., ::2], labels.repeat_interleave(2, 0)[::2]),
+             (image.permute(1, 2, 0).contiguous().permute(2, 0, 1), labels)]
+    for form in forms:
+        for one, other in zip(augment(*form, rng(3)), expected):
+            assert torch.equal(one, other) and one.is_contiguous()
+
+
+def test_picture_of_0_to_255_is_refused():
+    image, labels = toy()
+    with pytest.raises(ValueError, match=r"image must lie in 0\.\.1, got .*255"):
+        augment(image * 255, labels, rng())
+    assert elastic_deform(image * 255, labels)[0].max() > 200                   # any grey values may be deformed

@@ -96,3 +96,15 @@ def test_index_beyond_the_end():
     for index in (-10_001, 10_000):
         with pytest.raises(IndexError):
             Cells()[index]
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), -float("inf")])
+@pytest.mark.parametrize("name", ["count", "gap", "blur", "noise", "length", "seed"])
+def test_numbers_that_are_none_are_refused(name, bad):
+    with pytest.raises(ValueError, match=name):
+        Cells(**{name: bad})
+    for pair in ((bad, 64), (64, bad)):
+        with pytest.raises(ValueError, match="size"):
+            Cells(size=pair)
+        with pytest.raises(ValueError, match="radius"):
+            Cells(radius=pair)

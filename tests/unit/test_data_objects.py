@@ -5,11 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as rle
 
 from seglab.data import COCO, Cityscapes, DataUnavailable, PennFudan
-from seglab.data.coco import annotation_mask
+from seglab.data.coco_masks import annotation_mask, unpack_counts
+from seglab.metrics import COCOEvaluator
 
 RNG = np.random.default_rng(0)
 
@@ -166,3 +170,155 @@ def test_missing_sets_say_what_belongs_where(base):
         with pytest.raises(DataUnavailable) as caught:
             loader()
         assert str(base / folder) in str(caught.value) and file in str(caught.value)
+
+
+def coco_of(root, images=None, categories=None, bom=False, drop=(), **annotations):
+    """A set of one picture, 64 x 48 px; `annotations` is a list of entries that replace the good one's."""
+    good = dict(id=1, image_id=1, category_id=1, segmentation=rectangle(10, 10, 20, 20), bbox=[10, 10, 20, 20],
+                area=400, iscrowd=0)
+    entries = [{**good, **change} for change in annotations.get("annotations", [{}])]
+    entries = [{key: value for key, value in entry.items() if key not in drop} for entry in entries]
+    images = images or [dict(id=1, file_name="a.jpg", height=48, width=64)]
+    categories = categories or [dict(id=k, name=f"name {k}") for k in (1, 2, 7)]
+    save(root / "val2017" / "a.jpg", colours(48, 64))
+    (root / "annotations").mkdir(exist_ok=True)
+    text = json.dumps(dict(images=images, annotations=entries, categories=categories))
+    (root / "annotations" / "instances_val2017.json").write_text(text, encoding="utf-8-sig" if bom else "utf-8")
+    return root
+
+
+@pytest.mark.parametrize("areas", [(100, 400), (1.0, 1.0), (None, None), (400, 100)])
+def test_the_hat_lies_on_the_head_whatever_the_file_says_of_areas(tmp_path, areas):
+    hat, head = ({} if area is None else {"area": area} for area in areas)
+    hat |= dict(id=1, category_id=2, segmentation=rectangle(15, 15, 10, 10), bbox=[15, 15, 10, 10])
+    head |= dict(id=2, category_id=1)
+    root = coco_of(tmp_path, annotations=[hat, head], drop=("area",) if areas[0] is None else ())
+    sample = COCO("val2017", root)[0]
+    assert sample.classes.tolist() == [1, 2] and (sample.instances == 2).sum() == 100
+
+
+def test_fields_that_may_be_missing(tmp_path):
+    expected = COCO("val2017", coco_of(tmp_path))[0]
+    for drop in (("area",), ("bbox",), ("iscrowd",), ("id",), ("area", "bbox", "iscrowd", "id")):
+        sample = COCO("val2017", coco_of(tmp_path, drop=drop))[0]
+        assert torch.equal(sample.boxes, expected.boxes) and torch.equal(sample.masks, expected.masks)
+    plain = coco_of(tmp_path, images=[dict(id=1, file_name="a.jpg")], bom=True)
+    assert torch.equal(COCO("val2017", plain)[0].instances, expected.instances)
+    strings = coco_of(tmp_path, images=[dict(id="10", file_name="a.jpg"), dict(id="9", file_name="a.jpg")],
+                      categories=[dict(id="1", name="a")], annotations=[dict(image_id=10, category_id="1")])
+    assert [len(sample) for sample in COCO("val2017", strings)] == [0, 1]     # 9 before 10
+
+
+@pytest.mark.parametrize(("change", "drop", "says"), [
+    ({}, ("segmentation",), "must have 'segmentation' in every entry of 'annotations'"),
+    ({}, ("image_id",), "must have 'image_id' in every entry of 'annotations'"),
+    ({}, ("category_id",), "must have 'category_id' in every entry"),
+    ({"image_id": 5}, (), "must have every image_id among its entries, got 5 in annotation 1"),
+    ({"category_id": 5}, (), "must have every category_id among its entries, got 5 in annotation 1"),
+    ({"image_id": "one"}, (), "must have whole numbers as 'image_id' in 'annotations', got 'one'"),
+    ({"bbox": [1, 2, 3]}, (), "must have four finite numbers as 'bbox'"),
+    ({"bbox": [1, 2, float("nan"), 3]}, (), "must have four finite numbers as 'bbox'"),
+    ({"bbox": "1 2 3 4"}, (), "must have four finite numbers as 'bbox'"),
+    ({"segmentation": "mask.png"}, (), "must be polygons or a run-length code, got 'mask.png' .annotation 1 of"),
+    ({"segmentation": {"size": [48, 64], "counts": [10, 20]}}, (), "must have runs >= 0 that fill the 3072 px"),
+    ({"segmentation": [[10, 10, float("nan"), 10, 30, 30]]}, (), "must have finite corners"),
+])
+def test_wrong_annotation_is_named_with_its_file(tmp_path, change, drop, says):
+    root = coco_of(tmp_path, annotations=[change], drop=drop)
+    with pytest.raises(ValueError, match=says) as caught:
+        COCO("val2017", root)[0]
+    assert "instances_val2017.json" in str(caught.value)
+
+
+def test_wrong_file_is_named(tmp_path):
+    path = coco_of(tmp_path) / "annotations" / "instances_val2017.json"
+    for text in ("{", "[]", "null", "{}", '{"images": [], "categories": []}', '{"images": {}, "annotations": []}',
+                 '{"images": [1], "annotations": [], "categories": []}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="instances_val2017.json must"):
+            COCO("val2017", tmp_path)
+    path.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match="instances_val2017.json must be JSON"):
+        COCO("val2017", tmp_path)
+    for images in ([dict(file_name="a.jpg")], [dict(id=1)], [dict(id=1, file_name="a.jpg")] * 2, [dict(id=None)]):
+        with pytest.raises(ValueError, match="instances_val2017.json must have .* 'images'"):
+            COCO("val2017", coco_of(tmp_path, images=images))
+    for categories in ([dict(name="a")], [dict(id=1)], [dict(id=k, name="a") for k in range(255)]):
+        with pytest.raises(ValueError, match="instances_val2017.json must have .* *categories"):
+            COCO("val2017", coco_of(tmp_path, categories=categories))
+    many = [dict(id=k, name="a") for k in range(254)]                         # 254 is the last class that counts
+    assert COCO("val2017", coco_of(tmp_path, categories=many, annotations=[dict(category_id=253)]))[0].classes == 254
+
+
+def test_every_object_and_crowd_is_kept_whole(base):
+    make_coco(base)
+    first, nothing, second = COCO("val2017")
+    assert first.mask_classes.tolist() == [1, 3, 2, 1] and first.crowd.tolist() == [False, False, False, True]
+    assert first.masks.flatten(1).sum(1).tolist() == [120, 16, 16, 240]       # the large one under the small one too
+    assert torch.equal(first.mask_boxes[:3], first.boxes) and first.mask_boxes[3].tolist() == [20, 0, 30, 24]
+    assert nothing.masks.shape == (0, 24, 30) and nothing.crowd.shape == (0,) and second.masks.shape == (2, 24, 30)
+    covered = coco_of(base / "other", annotations=[dict(id=1, category_id=1), dict(id=2, category_id=2)])
+    sample = COCO("val2017", covered)[0]
+    assert sample.classes.tolist() == [2] and sample.mask_classes.tolist() == [2, 1]
+    assert torch.equal(sample.masks[0], sample.masks[1])
+
+
+def test_twelve_numbers_of_pycocotools_on_overlapping_objects_and_crowds(base):
+    """Perfect detections of overlapping objects score 1 with the whole masks, and less on the flattened map."""
+    make_coco(base)
+    whole, flat = COCOEvaluator("segm"), COCOEvaluator("segm")
+    for sample in COCO("val2017"):
+        objects = ~sample.crowd
+        found = {"masks": sample.masks[objects], "classes": sample.mask_classes[objects],
+                 "scores": torch.ones(int(objects.sum()))}
+        whole.update(sample.truth(), found)
+        flat.update({"instances": sample.instances, "classes": sample.classes}, found)
+    assert whole.compute()["AP"] == 1 > flat.compute()["AP"]
+
+
+SQUARE = [10, 10, 30, 10, 30, 30, 10, 30]
+
+
+@pytest.mark.parametrize(("segmentation", "pixels"), [
+    ([SQUARE], 400), ([[10, 10, 20, 20]], 0), ([[40, 5, 44, 9], SQUARE], 400), ([SQUARE, [40, 5, 44, 9]], 400),
+    ([[]], 0), ([[], SQUARE], 400), ([], 0), ([[-5, -5, 10, -5, 10, 10, -5, 10]], 100),
+    ({"size": [48, 64], "counts": [48 * 64]}, 0), ({"size": [48, 64], "counts": [0, 48 * 64]}, 48 * 64),
+])
+def test_outlines_that_are_right(segmentation, pixels):
+    assert annotation_mask(segmentation, 48, 64).sum() == pixels
+
+
+@pytest.mark.parametrize("segmentation", [
+    SQUARE, [SQUARE[:-1]], [[[10, 10], [30, 10], [30, 30]]], [["10", 10, 30, 10, 30, 30]], [[True] * 6], [None], None,
+    5, *([[10, 10, far, 10, 30, 30, 10, 30]] for far in (float("nan"), float("inf"), 1e9)),
+    *({"size": [48, 64], "counts": counts} for counts in (
+        [], [10, 20], [48 * 64 + 1], [3072, -1, 1], [1536.0, 1536.0], "", "zzzzzz", "P", "\u00e9", b"\xff", None,
+        [True] * 3072)),
+    {"size": [64, 48], "counts": [3072]}, {"size": 3072, "counts": [3072]}, {"counts": [3072]}, {"size": [48, 64]},
+])
+def test_outlines_that_are_wrong(segmentation):
+    with pytest.raises(ValueError, match="segmentation must"):
+        annotation_mask(segmentation, 48, 64)
+
+
+@settings(deadline=None, max_examples=60)
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_run_lengths_equal_pycocotools(inside):
+    packed = rle.encode(np.asfortranarray(inside.astype(np.uint8)))
+    assert np.array_equal(annotation_mask(packed, *inside.shape), inside)     # bytes
+    text = {"size": list(inside.shape), "counts": packed["counts"].decode()}
+    assert np.array_equal(annotation_mask(text, *inside.shape), inside)
+    runs = {"size": list(inside.shape), "counts": unpack_counts(packed["counts"])}
+    assert np.array_equal(annotation_mask(runs, *inside.shape), inside)
+    assert rle.frPyObjects(runs, *inside.shape)["counts"] == packed["counts"]
+
+
+def test_cityscapes_class_is_that_of_most_pixels(base):
+    labels, ids = np.full((2, 24, 30), 7, dtype=np.int32)
+    labels[4:8, 5:15], ids[4:8, 5:15] = 26, 26001
+    labels[4, 5:8] = 3                                                        # its first pixels are void
+    for kind, target in (("labelIds", labels.astype(np.uint8)), ("instanceIds", ids.astype(np.uint16))):
+        save(base / f"cityscapes/gtFine/val/ulm/ulm_0_1_gtFine_{kind}.png", target)
+    save(base / "cityscapes/leftImg8bit/val/ulm/ulm_0_1_leftImg8bit.png", colours())
+    (base / "cityscapes/leftImg8bit/train").mkdir()
+    assert Cityscapes("val")[0].classes.tolist() == [13]

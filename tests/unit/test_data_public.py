@@ -264,3 +264,67 @@ def test_real_set(name):
         assert isinstance(sample, Sample) and sample.image.std() > 0.01
         ids = set(sample.semantic.unique().tolist()) - {255}
         assert ids and ids <= set(range(len(data.classes)))
+
+
+def test_pets_and_voc_under_any_folder_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("SEGLAB_DATA", raising=False)
+    pets = tmp_path / "my pets"
+    save(pets / "images" / "a.JPG", colours())
+    save(pets / "annotations" / "trimaps" / "a.PNG", np.full((32, 40), 2, dtype=np.uint8))
+    (pets / "annotations" / "trainval.txt").write_text("\ufeffa 1 1 1\n", encoding="utf-8")
+    assert OxfordPets("trainval", pets)[0].name == "oxford-iiit-pet/a"
+    with pytest.raises(DataUnavailable) as caught:
+        OxfordPets("test", pets)
+    assert "test.txt is missing" in str(caught.value).splitlines()[0] and "download=True" not in str(
+        caught.value).splitlines()[0]
+    save(pets / "annotations" / "trimaps" / "a.PNG", np.zeros((32, 40), dtype=np.uint8))
+    with pytest.raises(ValueError, match="a.PNG must be a trimap of 1, 2 and 3, got 0..0"):
+        OxfordPets("trainval", pets)[0]
+    for year in (tmp_path / "voc", tmp_path / "kit" / "VOC2012"):
+        save(year / "JPEGImages" / "a.jpg", colours())
+        for kind in ("SegmentationClass", "SegmentationObject"):
+            save(year / kind / "a.png", np.zeros((32, 40), dtype=np.uint8), palette=True)
+        (year / "ImageSets" / "Segmentation").mkdir(parents=True)
+        (year / "ImageSets" / "Segmentation" / "val.txt").write_text("a\n")
+    for root in (tmp_path / "voc", tmp_path / "kit", tmp_path / "kit" / "VOC2012"):
+        assert len(VOC2012("val", root)[0]) == 0
+    with pytest.raises(DataUnavailable, match="ImageSets/Segmentation/train.txt is missing"):
+        VOC2012("train", tmp_path / "voc")
+
+
+def test_voc_class_is_that_of_most_pixels(tmp_path):
+    semantic, objects = np.zeros((2, 32, 40), dtype=np.uint8)
+    semantic[2:12, 2:12], objects[2:12, 2:12] = 15, 1
+    semantic[2, 2] = 255                                                      # its first pixel is void
+    objects[20:25, 20:25] = 2                                                 # an object of no class
+    objects[28:30, 28:30], semantic[28:30, 28:30] = 3, 7
+    save(tmp_path / "JPEGImages" / "a.jpg", colours())
+    for kind, map_ in (("SegmentationClass", semantic), ("SegmentationObject", objects)):
+        save(tmp_path / kind / "a.png", map_, palette=True)
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n")
+    sample = VOC2012("train", tmp_path)[0]
+    assert sample.classes.tolist() == [15, 7] and (sample.instances == 1).sum() == 100
+    semantic[0, 0] = 21
+    save(tmp_path / "SegmentationClass" / "a.png", semantic, palette=True)
+    with pytest.raises(ValueError, match=r"a.png must hold class ids 0\.\.20 or 255, got 21"):
+        VOC2012("train", tmp_path)[0]
+
+
+def test_slices_are_sets_and_endings_may_be_upper_case(base):
+    root = base / "camvid"
+    for name in "abcd":
+        save(root / "train" / f"{name}.PNG", colours())
+        save(root / "trainannot" / f"{name}.png", np.full((32, 40), 3, dtype=np.uint8))
+    data = CamVid("train")
+    assert len(data) == 4 and len(data[:3]) == 3 and len(data[2:]) == 2 and data[:3].classes == data.classes
+    assert [sample.name for sample in data[1:3]] == ["camvid/b", "camvid/c"] and data[1:3][-1].name == "camvid/c"
+    save(root / "trainannot" / "a.png", np.full((32, 40), 12, dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"trainannot/a.png must hold class ids 0\.\.10 or 255, got 12"):
+        data[0]
+    save(root / "trainannot" / "b.png", colours())
+    with pytest.raises(ValueError, match="trainannot/b.png must hold one id a pixel, got a colour picture"):
+        data[1]
+    (root / "train" / "c.PNG").write_bytes((root / "train" / "c.PNG").read_bytes()[:500])
+    with pytest.raises(ValueError, match="train/c.PNG must be a picture that can be read"):
+        data[2]

@@ -62,6 +62,11 @@ WRONG = [
     ({"batch_size": 0}, ValueError, "batch_size"),
     ({"tile": 6}, ValueError, "tile"),             # 6 - 2 * 2 < multiple
     ({"tile": (12, 12, 12)}, ValueError, "tile"),
+    ({"tile": float("inf")}, (TypeError, ValueError), "tile"),
+    ({"tile": (12, 12.5)}, ValueError, "tile"),
+    ({"margin": float("nan")}, ValueError, "margin"),
+    ({"multiple": 2.5}, ValueError, "multiple"),
+    ({"batch_size": float("inf")}, ValueError, "batch_size"),
     ({"model": lambda x: x[..., 1:-1, 1:-1]}, ValueError, "model"),
     ({"model": lambda x: x[:, 0, 2:-2, 2:-2]}, ValueError, "model"),
 ]
@@ -79,3 +84,23 @@ def test_nan_in_the_image_is_not_predicted_as_background():
     image[0, 3, 5] = float("nan")
     with pytest.raises(ValueError, match="image must be finite, got 1 values that are NaN or infinite"):
         predict_tiled(torch.nn.Identity(), image, tile=8, margin=0, multiple=4)
+
+
+@pytest.mark.parametrize(("side", "tiles"), [(1, 1), (51, 1), (52, 1), (53, 4), (99, 4), (100, 4), (101, 9), (148, 9)])
+def test_no_tile_too_many(side, tiles):
+    """Output tiles of 52 px at steps of 48: 52 px need one tile an axis, 100 px two."""
+    seen = []
+
+    def model(batch):
+        seen.append(len(batch))
+        return batch
+
+    image = torch.rand(1, side, side)
+    assert torch.equal(predict_tiled(model, image, tile=52, margin=0, multiple=8), image) and sum(seen) == tiles
+
+
+def test_layout_of_the_picture_does_not_matter():
+    model, image = nn.Conv2d(3, 2, 5), torch.rand(3, 30, 26)
+    expected = predict_tiled(model, image, tile=20, margin=2, multiple=4)
+    for form in (image.mT.contiguous().mT, image.permute(1, 2, 0).contiguous().permute(2, 0, 1)):
+        assert torch.allclose(predict_tiled(model, form, tile=20, margin=2, multiple=4), expected, atol=1e-6)
