@@ -1,4 +1,4 @@
-"""States of a model and its optimizer: in safetensors files, and in memory while a step is under way.
+"""Files that hold the weights of a model, or a whole run from which training goes on: safetensors with a checksum.
 
 A file is written beside its place and moved there, so that there is the old one or the new one and never half of
 one. Its checksum covers the tensors and the facts, and is compared before anything is changed.
@@ -7,7 +7,7 @@ one. Its checksum covers the tensors and the facts, and is compared before anyth
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def save_run(path: Path, model: nn.Module, optim: torch.optim.Optimizer, seed: i
     state = optim.state_dict()
     for index, entries in state["state"].items():
         tensors |= {f"optim.{index}.{name}": torch.as_tensor(v) for name, v in entries.items() if v is not None}
-    facts = {"seed": seed, "optimizer": type(optim).__name__, "groups": _form(state["param_groups"]),
+    facts = {"seed": int(seed), "optimizer": type(optim).__name__, "groups": _form(state["param_groups"]),
              "history": history}
     _write(path, _plain(tensors), {RUN: json.dumps(facts)})
 
@@ -111,77 +111,6 @@ def load_state(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> d
         model.load_state_dict(before)
         raise ValueError(f"checkpoint {path} holds another model than the one given: {err}") from None
     return before
-
-
-class LastGood:
-    """The last state of model and optimizer that is known to be good, kept in memory.
-
-    A state is good when the loss computed with it was finite. That is known in the middle of the next step, after the
-    forward pass has moved the running means; so these are copied before it, and parameters and optimizer after it.
-    It takes the memory of the trained parameters, the buffers and the optimizer's state once more.
-    """
-
-    def __init__(self, model: nn.Module, optim: torch.optim.Optimizer, steps: int) -> None:
-        self.model, self.optim = model, optim
-        self.steps: int | None = None                     # of the state kept
-        self._now = steps                                 # of the state in the model
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._copies: list[Tensor] = []
-        self._buffers: list[Tensor] = []
-        self._kept_buffers: list[Tensor] = []
-        self._state: dict[Tensor, dict[str, Any]] = {}
-
-    def begin(self, steps: int) -> None:
-        """Before the forward pass, when the model has done ``steps`` steps."""
-        self._now = steps
-        self._buffers = [buffer.clone() for buffer in self.model.buffers()]
-
-    @torch.no_grad()
-    def keep(self) -> None:
-        """After it, when the loss is finite: the state with which it was computed is the last good one."""
-        if self._copies:
-            torch._foreach_copy_(self._copies, self._parameters)
-        else:
-            self._copies = [p.clone() for p in self._parameters]
-        for parameter, entries in self.optim.state.items():
-            kept = self._state.setdefault(parameter, {})
-            for name, value in entries.items():
-                if isinstance(value, Tensor) and name in kept:
-                    kept[name].copy_(value)
-                else:
-                    kept[name] = value.clone() if isinstance(value, Tensor) else value
-        self.steps, self._kept_buffers = self._now, self._buffers
-
-    @torch.no_grad()
-    def back(self, current: bool) -> int:
-        """Put the last good state into model and optimizer and return its number of steps.
-
-        With ``current`` the state before the step under way is good enough although no loss was computed with it.
-        """
-        if self.steps != self._now:
-            _fill(self.model.buffers(), self._buffers)
-            if self.steps is None or current:
-                return self._now
-        _fill(self._parameters, self._copies)
-        _fill(self.model.buffers(), self._kept_buffers)
-        self.optim.state.clear()
-        self.optim.state.update(self._state)
-        return self.steps
-
-
-@torch.no_grad()
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether no tensor holds NaN or infinity. One sum a tensor; only sums that overflow are looked at closely."""
-    tensors = [t for t in tensors if t.is_floating_point()]
-    sums = [t.sum(dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
-    if not sums or torch.stack([s.float() for s in sums]).sum().isfinite():
-        return True
-    return all(bool(t.isfinite().all()) for t in tensors)
-
-
-def _fill(tensors: Iterable[Tensor], copies: Iterable[Tensor]) -> None:
-    for tensor, copy in zip(tensors, copies):
-        tensor.copy_(copy)
 
 
 def _form(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

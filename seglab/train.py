@@ -4,15 +4,13 @@ Lightning Fabric places model and data on the device, sets the precision and joi
 loop that can be read: take a batch, compute the loss, step, now and then validate and save.
 """
 
-import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from seglab.checkpoint import LastGood, all_finite, check_path, load_run, load_weights, save_run, save_weights
+from seglab.checkpoint import check_path, load_run, load_weights, save_run, save_weights
+from seglab.inputs import positive, whole
+from seglab.last_good import LastGood, all_finite, not_finite
 from seglab.modes import evaluating, modes_kept, train_unfrozen
 from seglab.runtime import device, progress
 
@@ -117,7 +117,7 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
     """
     _check_arguments(steps, lr, seed, validate_every, checkpoint_every, devices)
     path = None if checkpoint is None else check_path(checkpoint)
-    if broken := _not_finite(model.named_parameters()):
+    if broken := not_finite(model.named_parameters()):
         raise ValueError(f"model must have finite parameters, got {broken}")
     fabric = Fabric(accelerator=device().type, devices=devices, precision=precision)
     if devices > 1:
@@ -160,7 +160,7 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
                     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
                     generator = torch.Generator().manual_seed(step_seed(seed, step, fabric.global_rank))
                     value = _scalar(loss(wrapped, *fabric.to_device(_parts(batch(generator)))))
-                    demand_finite(_not_finite(model.named_buffers(), by_design) if torch.isfinite(value) else
+                    demand_finite(not_finite(model.named_buffers(), by_design) if torch.isfinite(value) else
                                   f"the loss became {value.item()}", step)
                     if schedule is not None:
                         for group, rate in zip(optim.param_groups, rates, strict=True):
@@ -178,7 +178,7 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
                 history.seconds = before + time.perf_counter() - start
                 interrupted = _anywhere(fabric, stop.pressed)
                 if interrupted or done == steps or path is not None and done % checkpoint_every == 0:
-                    demand_finite(_not_finite(state(), by_design), step)
+                    demand_finite(not_finite(state(), by_design), step)
                     save()
                 if interrupted:
                     break
@@ -188,7 +188,7 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
             del history.loss[kept:]
             history.validation = [values for values in history.validation if values["step"] <= kept]
             try:
-                if kept != saved and not _not_finite(state(), by_design):
+                if kept != saved and not not_finite(state(), by_design):
                     save()
             except OSError as failure:
                 error.add_note(str(failure))
@@ -196,7 +196,7 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
                 again = "" if isinstance(error, FloatingPointError) else "; call fit again to go on"
                 error.add_note(f"{path.name} keeps the state after {saved} of {steps} steps{again}")
             raise
-        if interrupted:
+        if interrupted or stop.pressed:
             raise KeyboardInterrupt(f"after step {history.steps} of {steps}; " + (
                 f"call fit again to go on from {path.name}" if path else "pass checkpoint= to be able to go on"))
     model.eval()
@@ -249,15 +249,6 @@ def _anywhere(fabric: Fabric, happened: bool) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(happened), device=fabric.device), reduce_op="sum") > 0)
 
 
-def _not_finite(named: Iterable[tuple[str, Tensor]], exempt: Iterable[str] = ()) -> str:
-    """The first name whose tensor holds NaN or infinity, with what it holds; "" if there is none."""
-    named = [(name, tensor) for name, tensor in named if name not in exempt]
-    if all_finite([tensor for _, tensor in named]):
-        return ""
-    return next(f"{'nan' if tensor.isnan().any() else 'inf'} in {name}" for name, tensor in named
-                if not all_finite([tensor]))
-
-
 def _parts(drawn: Any) -> tuple | list:
     if not isinstance(drawn, (tuple, list)) or not drawn:
         raise TypeError(f"batch must return a tuple (inputs, target, ...), got {type(drawn).__name__}")
@@ -279,10 +270,8 @@ def _check_arguments(steps: int, lr: float, seed: int, validate_every: int, chec
                      devices: int) -> None:
     for name, value, least in (("steps", steps, 1), ("seed", seed, 0), ("validate_every", validate_every, 0),
                                ("checkpoint_every", checkpoint_every, 1), ("devices", devices, 1)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
-    if isinstance(lr, bool) or not isinstance(lr, Real) or not 0 <= lr < math.inf:
-        raise ValueError(f"lr must be a finite number >= 0, got {lr!r}")
+        whole(value, name, least)
+    positive(lr, "lr", zero=True)
     if devices > 1 and (hasattr(sys, "ps1") or sys.flags.interactive):
         raise ValueError(f"devices must be 1 in a notebook or an interactive session, got {devices}; "
                          "more processes need a script that is started from a terminal")

@@ -10,7 +10,7 @@ LAYERS = [                                                    # from the top to 
     {"models", "losses", "metrics", "classic", "weak"},
     {"ops"},
     {"data"},
-    {"runtime", "inputs", "modes", "checkpoint"},
+    {"runtime", "inputs", "modes", "checkpoint", "last_good"},
 ]
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 

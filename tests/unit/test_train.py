@@ -285,11 +285,10 @@ def finite(tensors):
     return all(bool(value.isfinite().all()) for value in tensors.values())
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-@pytest.mark.parametrize("at", [30, 50, 60])               # between two checkpoints, at one, at the last step
+@pytest.mark.parametrize("at, value", [(at, value) for at in (30, 50, 60) for value in (torch.nan, torch.inf, 1e30)
+                                       if (at, value) != (60, 1e30)])     # no later loss shows that 1e30 is too much
 def test_a_state_that_has_blown_up_is_never_kept(tmp_path, at, value):
-    if at == 60 and value == 1e30:
-        pytest.skip("finite, and no later loss to show that it is broken")
+    """Between two checkpoints, at one, and at the last step."""
     path = tmp_path / "run.safetensors"
     model = make_model()[:1]
     draw = lambda generator: (batch(generator)[0], torch.zeros(2, 8, 8, dtype=torch.long))
