@@ -2,6 +2,10 @@
 import torch
 from torch import Tensor
 
+from seglab.inputs import positive, whole
+from seglab.ops.boxes import checked_boxes
+from seglab.ops.tensors import several
+
 
 def base_anchors(sizes: tuple[float, ...], aspect_ratios: tuple[float, ...]) -> Tensor:
     """The anchors of one cell, centred on (0, 0).
@@ -36,8 +40,8 @@ def base_anchors(sizes: tuple[float, ...], aspect_ratios: tuple[float, ...]) -> 
             [-11., -23.,  11.,  23.]])
     """
     for name, values in (("sizes", sizes), ("aspect_ratios", aspect_ratios)):
-        if not len(values) or not all(0 < value < float("inf") for value in values):
-            raise ValueError(f"{name} must hold positive numbers, got {tuple(values)}")
+        for value in several(values, name):
+            positive(value, name)
     sizes = torch.tensor(sizes, dtype=torch.float32)
     stretch = torch.tensor(aspect_ratios, dtype=torch.float32).sqrt()[:, None]
     widths, heights = (1 / stretch * sizes).flatten(), (stretch * sizes).flatten()
@@ -64,11 +68,13 @@ def grid_anchors(grid_size: tuple[int, int], stride: tuple[int, int], base: Tens
 
     Raises
     ------
-    ValueError
-        Base of another shape.
+    TypeError, ValueError
+        A base of another form; a grid size that is no integer >= 0, a stride that is not > 0, or not two of them.
     """
-    if base.ndim != 2 or base.shape[1] != 4:
-        raise ValueError(f"base must have shape (A, 4), got {tuple(base.shape)}")
+    base = checked_boxes(base, "base")
+    grid_size = [whole(n, "grid_size") for n in several(grid_size, "grid_size", 2)]
+    for step in several(stride, "stride", 2):
+        positive(step, "stride")
     y, x = (torch.arange(n, device=base.device) * step for n, step in zip(grid_size, stride, strict=True))
     y, x = torch.meshgrid(y, x, indexing="ij")
     return (torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4) + base).reshape(-1, 4)

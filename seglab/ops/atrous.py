@@ -1,12 +1,19 @@
 """Atrous (dilated) convolution in its three equal forms, and the gridding of a stack of them."""
-import operator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+from seglab.inputs import whole
+
+Pair = int | tuple[int, int]
 
 
-def dilated_conv2d(input, weight, bias=None, padding=0, dilation=1):
+def dilated_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, padding: Pair = 0,
+                   dilation: Pair = 1) -> Tensor:
     """Convolve by the index formula `y[i, j] = sum_{a, b} x[i + r a, j + r b] w[a, b]`, r the dilation.
 
     Parameters
@@ -26,7 +33,7 @@ def dilated_conv2d(input, weight, bias=None, padding=0, dilation=1):
     Raises
     ------
     TypeError
-        `input` or `weight` is no floating tensor; padding or dilation is no integer.
+        `input` or `weight` is no floating tensor, or of another dtype; padding or dilation is no integer.
     ValueError
         Another number of dimensions or channels, dilation < 1, padding < 0, or a kernel that spans more than the
         padded input; the message says how much it spans.
@@ -57,7 +64,7 @@ def dilated_conv2d(input, weight, bias=None, padding=0, dilation=1):
     return y if bias is None else y + bias[:, None, None]
 
 
-def stuff_kernel(weight, dilation):
+def stuff_kernel(weight: Tensor, dilation: Pair) -> Tensor:
     """Put `dilation - 1` zeros between the taps of a kernel: dilated convolution is convolution with this one.
 
     Parameters
@@ -88,7 +95,7 @@ def stuff_kernel(weight, dilation):
     return stuffed
 
 
-def space_to_batch(input, rate):
+def space_to_batch(input: Tensor, rate: Pair) -> Tensor:
     """Deal the pixels out into rate^2 subsampled pictures, one a phase, stacked along the batch.
 
     Parameters
@@ -119,7 +126,7 @@ def space_to_batch(input, rate):
     return x.permute(3, 5, 0, 1, 2, 4).reshape(down * right * n, c, x.shape[2], x.shape[4])
 
 
-def batch_to_space(input, rate, size):
+def batch_to_space(input: Tensor, rate: Pair, size: tuple[int, int]) -> Tensor:
     """Undo `space_to_batch`: interlace rate^2 pictures, crop to `size`.
 
     Parameters
@@ -143,13 +150,15 @@ def batch_to_space(input, rate, size):
     m, c, h, w = input.shape
     if m % (down * right):
         raise ValueError(f"input must hold {down} x {right} phases, its batch of {m} is no multiple")
-    if not (0 < size[0] <= down * h and 0 < size[1] <= right * w):
-        raise ValueError(f"size must be within (1, 1) and {(down * h, right * w)}, got {tuple(size)}")
+    size = _pair("size", size, 1)
+    if size[0] > down * h or size[1] > right * w:
+        raise ValueError(f"size must be within (1, 1) and {(down * h, right * w)}, got {size}")
     x = input.reshape(down, right, m // (down * right), c, h, w).permute(2, 3, 4, 0, 5, 1)
     return x.reshape(m // (down * right), c, down * h, right * w)[:, :, :size[0], :size[1]]
 
 
-def dilated_conv2d_by_phases(input, weight, bias=None, padding=0, dilation=1):
+def dilated_conv2d_by_phases(input: Tensor, weight: Tensor, bias: Tensor | None = None, padding: Pair = 0,
+                             dilation: Pair = 1) -> Tensor:
     """Dilated convolution as space-to-batch, an ordinary dense convolution, and back; as `dilated_conv2d`.
 
     Taps r px apart only ever meet pixels of one phase of an r x r grid, and there they are neighbours. So any fast
@@ -167,7 +176,7 @@ def dilated_conv2d_by_phases(input, weight, bias=None, padding=0, dilation=1):
     return batch_to_space(y, rate, size)
 
 
-def path_counts(rates, kernel=3):
+def path_counts(rates: Sequence[int], kernel: int = 3) -> np.ndarray:
     """How many ways lead from each input position to one output of a stack of dilated convolutions, along one axis.
 
     Parameters
@@ -201,21 +210,27 @@ def path_counts(rates, kernel=3):
     >>> path_counts([1, 2]).astype(int).tolist()
     [1, 1, 2, 1, 2, 1, 1]
     """
-    kernel = _pair("kernel", kernel, 1)[0]
+    kernel = whole(kernel, "kernel", 1)
+    if not isinstance(rates, Sequence | np.ndarray) or isinstance(rates, str):
+        raise TypeError(f"rates must be a sequence of integers, got {rates!r}")
     counts = np.ones(1)
-    for rate in rates:
-        taps = np.zeros((kernel - 1) * _pair("rates", rate, 1)[0] + 1)
-        taps[::_pair("rates", rate, 1)[0]] = 1
+    for rate in [whole(rate, "rates", 1) for rate in rates]:
+        taps = np.zeros((kernel - 1) * rate + 1)
+        taps[::rate] = 1
         counts = np.convolve(counts, taps)
     return counts
 
 
-def _checked(input, weight, bias, padding, dilation):
-    """((ry, rx), (height, width) of the output), or an error that names the argument."""
+def _checked(input: Any, weight: Any, bias: Any, padding: Pair, dilation: Pair) -> tuple[tuple[int, int], list[int]]:
+    """((ry, rx), [height, width] of the output), or an error that names the argument."""
     _four("input", input)
     _four("weight", weight)
+    if weight.dtype != input.dtype:
+        raise TypeError(f"weight must have the input's dtype {input.dtype}, got {weight.dtype}")
     if weight.shape[1] != input.shape[1]:
         raise ValueError(f"weight must have {input.shape[1]} input channels as the input, got {tuple(weight.shape)}")
+    if bias is not None and (not isinstance(bias, Tensor) or bias.dtype != input.dtype):
+        raise TypeError(f"bias must be a tensor of the input's dtype {input.dtype} or None, got {_kind(bias)}")
     if bias is not None and tuple(bias.shape) != (weight.shape[0],):
         raise ValueError(f"bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
     pads, rates = _pair("padding", padding, 0), _pair("dilation", dilation, 1)
@@ -227,25 +242,24 @@ def _checked(input, weight, bias, padding, dilation):
     return rates, sizes
 
 
-def _padded(input, padding):
+def _padded(input: Tensor, padding: Pair) -> Tensor:
     down, right = _pair("padding", padding, 0)
     return F.pad(input, (right, right, down, down))
 
 
-def _four(name, value):
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-        came = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
-        raise TypeError(f"{name} must be a floating tensor, got {came}")
+def _four(name: str, value: Any) -> None:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        raise TypeError(f"{name} must be a floating tensor, got {_kind(value)}")
     if value.ndim != 4 or not value.numel():
         raise ValueError(f"{name} must have four dimensions, none of them 0, got {tuple(value.shape)}")
 
 
-def _pair(name, value, least):
+def _kind(value: Any) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    try:
-        pair = tuple(operator.index(n) for n in pair)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer or a pair of them, got {value!r}") from None
-    if len(pair) != 2 or min(pair) < least:
+    if len(pair) != 2:
         raise ValueError(f"{name} must be an integer >= {least} or a pair of them, got {value!r}")
-    return pair
+    return whole(pair[0], name, least), whole(pair[1], name, least)

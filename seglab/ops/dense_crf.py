@@ -1,15 +1,19 @@
 """Fully connected CRF over the pixels of a small picture: exact mean field, no approximation of the sums."""
 import math
-import operator
 
 import torch
+from torch import Tensor
+
+from seglab.inputs import positive, whole
+from seglab.ops.tensors import real_tensor
 
 MAX_PIXELS = 96 * 96                                      # two (N, N) float64 of 9,216 px are 1.4 GB
 NORMALIZATIONS = ("symmetric", None)
 
 
-def dense_crf(unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0, w2=3.0, theta_gamma=3.0, iterations=10,
-              normalization="symmetric"):
+def dense_crf(unary: Tensor, image: Tensor, w1: float = 10.0, theta_alpha: float = 80.0, theta_beta: float = 13.0,
+              w2: float = 3.0, theta_gamma: float = 3.0, iterations: int = 10,
+              normalization: str | None = "symmetric") -> Tensor:
     """Mean-field marginals of a dense CRF with Potts compatibility, by brute force over all pairs of pixels.
 
     Parameters
@@ -35,10 +39,10 @@ def dense_crf(unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0, w2=3.0, 
     Raises
     ------
     TypeError
-        Not floating tensors (uint8 is allowed for the image), parameters that are no numbers.
+        Not floating tensors (uint8 is allowed for the image), iterations that are no integer.
     ValueError
-        Other shapes, sizes that differ, unary or image not finite, a float image outside 0..1, theta <= 0, w < 0,
-        iterations < 0, or more than 9,216 px: then the message says which size is sensible.
+        Other shapes, sizes that differ, unary or image not finite, a float image outside 0..1, theta <= 0, w < 0 or
+        no numbers, iterations < 0, or more than 9,216 px: then the message says which size is sensible.
 
     Notes
     -----
@@ -70,12 +74,7 @@ def dense_crf(unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0, w2=3.0, 
     [[0, 0, 0, 1, 1]]
     """
     kernel = _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, normalization)
-    try:
-        count = operator.index(iterations)
-    except TypeError:
-        raise TypeError(f"iterations must be an integer, got {iterations!r}") from None
-    if count < 0:
-        raise ValueError(f"iterations must be >= 0, got {count}")
+    count = whole(iterations, "iterations")
     psi = unary.to(torch.float64).flatten(1)
     q = torch.softmax(-psi, 0)
     for _ in range(count):
@@ -83,8 +82,9 @@ def dense_crf(unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0, w2=3.0, 
     return q.reshape(unary.shape).to(unary.dtype)
 
 
-def crf_energy(labels, unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0, w2=3.0, theta_gamma=3.0,
-               normalization="symmetric"):
+def crf_energy(labels: Tensor, unary: Tensor, image: Tensor, w1: float = 10.0, theta_alpha: float = 80.0,
+               theta_beta: float = 13.0, w2: float = 3.0, theta_gamma: float = 3.0,
+               normalization: str | None = "symmetric") -> float:
     """Energy E(x) of a labelling: unary costs plus k_ij for every pair of pixels with different labels.
 
     Parameters
@@ -108,8 +108,9 @@ def crf_energy(labels, unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0,
     Krähenbühl, Koltun (2011), equation 1. Notebook 09.
     """
     kernel = _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, normalization)
-    if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be an integer tensor, got {getattr(labels, 'dtype', type(labels).__name__)}")
+    labels = real_tensor(labels, "labels", "(H, W)")
+    if labels.is_floating_point():
+        raise TypeError(f"labels must be an integer tensor, got {labels.dtype}")
     if labels.shape != unary.shape[1:]:
         raise ValueError(f"labels must have shape {tuple(unary.shape[1:])}, got {tuple(labels.shape)}")
     if labels.min() < 0 or labels.max() >= len(unary):
@@ -121,7 +122,8 @@ def crf_energy(labels, unary, image, w1=10.0, theta_alpha=80.0, theta_beta=13.0,
     return float(cost + (kernel.sum() - agree) / 2)
 
 
-def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, normalization):
+def _checked_kernel(unary: Tensor, image: Tensor, w1: float, theta_alpha: float, theta_beta: float, w2: float,
+                    theta_gamma: float, normalization: str | None) -> Tensor:
     """k (N, N) float64 of both kernels, normalised; the diagonal does not matter to the energy."""
     for name, value in (("unary", unary), ("image", image)):
         floating = isinstance(value, torch.Tensor) and value.is_floating_point()
@@ -132,7 +134,8 @@ def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, 
             raise ValueError(f"{name} must have shape ({'K' if name == 'unary' else 'C'}, H, W) of one picture, "
                              f"got {tuple(value.shape)}")
         if not value.isfinite().all():
-            raise ValueError(f"{name} must be finite; clamp probabilities away from 0 before the logarithm")
+            raise ValueError(f"{name} must be finite, got NaN or infinity; clamp probabilities away from 0 before the "
+                             "logarithm")
     if unary.shape[1:] != image.shape[1:]:
         raise ValueError(f"image must have the unary's size {tuple(unary.shape[1:])}, got {tuple(image.shape[1:])}")
     height, width = image.shape[1:]
@@ -143,12 +146,10 @@ def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, 
                          "(pydensecrf) at full size")
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}")
-    for name, value in (("w1", w1), ("w2", w2), ("theta_alpha", theta_alpha), ("theta_beta", theta_beta),
-                        ("theta_gamma", theta_gamma)):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{name} must be a number, got {value!r}")
-        if not math.isfinite(value) or value < 0 or name.startswith("theta") and value == 0:
-            raise ValueError(f"{name} must be finite and {'> 0' if name.startswith('theta') else '>= 0'}, got {value}")
+    w1, w2 = positive(w1, "w1", zero=True), positive(w2, "w2", zero=True)
+    # a narrower kernel than 1e-6 px or grey values knows itself only, and squares of its quotients would overflow
+    theta_alpha, theta_beta, theta_gamma = (max(positive(value, name), 1e-6) for value, name in (
+        (theta_alpha, "theta_alpha"), (theta_beta, "theta_beta"), (theta_gamma, "theta_gamma")))
     grey = image.detach().to(torch.float64)
     if image.dtype != torch.uint8:
         if grey.min() < 0 or grey.max() > 1:
@@ -170,7 +171,7 @@ def _checked_kernel(unary, image, w1, theta_alpha, theta_beta, w2, theta_gamma, 
     return kernel.add_(_spatial(height, width, theta_gamma, grey, normalized=True), alpha=w2) if w2 else kernel
 
 
-def _spatial(height, width, theta, like, normalized=False):
+def _spatial(height: int, width: int, theta: float, like: Tensor, normalized: bool = False) -> Tensor:
     """exp(-|p_i - p_j|^2 / (2 theta^2)) for all pairs of pixels: a product of one factor a row and one a column."""
     factors = []
     for n in (height, width):

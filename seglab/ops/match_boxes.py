@@ -2,8 +2,8 @@
 import torch
 from torch import Tensor
 
-from seglab.ops.boxes import box_iou
-from seglab.ops.matching import BELOW, BETWEEN, match
+from seglab.ops.boxes import checked_boxes, overlaps, wide
+from seglab.ops.matching import BELOW, BETWEEN, check_thresholds, match
 
 PAIRS = 1 << 18             # overlaps computed at once: some 8 MB of working memory, which fit the cache
 
@@ -34,18 +34,18 @@ def match_boxes(objects: Tensor, anchors: Tensor, high: float, low: float, allow
     that is known after one pass, and only the pieces in which an object reaches it are looked at again, for the
     objects that do.
     """
+    check_thresholds(high, low)
+    objects, anchors = wide(checked_boxes(objects, "objects")), wide(checked_boxes(anchors, "anchors"))
     pieces = anchors.split(max(PAIRS // max(len(objects), 1), 1))
     if len(pieces) <= 1 or not len(objects):
-        return match(box_iou(objects, anchors), high, low, allow_low_quality)
-    if low > high:
-        raise ValueError(f"low must not exceed high, got low {low} and high {high}")
-    kind = box_iou(objects[:1], anchors[:1])                             # made whole before the loop: small tensors
+        return match(overlaps(objects, anchors), high, low, allow_low_quality)
+    kind = overlaps(objects[:1], anchors[:1])                             # made whole before the loop: small tensors
     best = kind.new_empty(len(anchors))                                  # made between large ones scatter the heap
     index = torch.empty(len(anchors), dtype=torch.int64, device=anchors.device)
     most = kind.new_empty((len(pieces), len(objects)))
     start = 0
     for row, piece in zip(most, pieces):
-        iou = box_iou(objects, piece)
+        iou = overlaps(objects, piece)
         stop = start + len(piece)
         best[start:stop], index[start:stop] = iou.max(dim=0)
         row[:] = iou.max(dim=1)[0]
@@ -58,7 +58,7 @@ def match_boxes(objects: Tensor, anchors: Tensor, high: float, low: float, allow
         reached = (most == largest) & (largest > 0)                      # (pieces, N)
         start = 0
         for piece, rows in zip(pieces, reached):
-            rescued = (box_iou(objects[rows], piece) == largest[rows, None]).any(0).nonzero()[:, 0] + start
+            rescued = (overlaps(objects[rows], piece) == largest[rows, None]).any(0).nonzero()[:, 0] + start
             matched[rescued] = index[rescued]
             start += len(piece)
     return matched

@@ -2,6 +2,9 @@
 import torch
 from torch import Tensor
 
+from seglab.inputs import positive, whole
+from seglab.ops.tensors import real_tensor
+
 BELOW, BETWEEN = -1, -2
 
 
@@ -25,8 +28,8 @@ def match(iou: Tensor, high: float, low: float, allow_low_quality: bool = False)
 
     Raises
     ------
-    ValueError
-        low > high, or an IoU is NaN or not (N, M).
+    TypeError, ValueError
+        low > high, or one of them is negative or no number; an IoU is NaN or not (N, M).
 
     Notes
     -----
@@ -46,10 +49,10 @@ def match(iou: Tensor, high: float, low: float, allow_low_quality: bool = False)
     >>> match(torch.tensor([[0.8, 0.4, 0.1], [0.0, 0.0, 0.2]]), 0.7, 0.3, allow_low_quality=True)
     tensor([ 0, -2,  1])
     """
+    iou = real_tensor(iou, "iou", "(N, M)")
     if iou.ndim != 2:
         raise ValueError(f"iou must have shape (N, M), got {tuple(iou.shape)}")
-    if low > high:
-        raise ValueError(f"low must not exceed high, got low {low} and high {high}")
+    check_thresholds(high, low)
     if iou.numel() == 0:
         return torch.full(iou.shape[1:], BELOW, dtype=torch.int64, device=iou.device)
     best, index = iou.max(dim=0)                                        # NaN comes through
@@ -63,6 +66,12 @@ def match(iou: Tensor, high: float, low: float, allow_low_quality: bool = False)
         rescued = ((iou == most) & (most > 0)).any(0)
         matched[rescued] = index[rescued]
     return matched
+
+
+def check_thresholds(high: float, low: float) -> None:
+    """ValueError unless 0 <= low <= high."""
+    if positive(low, "low", zero=True) > positive(high, "high", zero=True):
+        raise ValueError(f"low must not exceed high, got low {low} and high {high}")
 
 
 def sample(labels: Tensor, batch_size: int, positive_fraction: float,
@@ -87,8 +96,8 @@ def sample(labels: Tensor, batch_size: int, positive_fraction: float,
 
     Raises
     ------
-    ValueError
-        Labels of another shape, batch_size < 1 or a fraction outside 0..1.
+    TypeError, ValueError
+        Labels of another shape or no tensor of numbers, batch_size < 1 or no integer, a fraction outside 0..1.
 
     Notes
     -----
@@ -99,15 +108,15 @@ def sample(labels: Tensor, batch_size: int, positive_fraction: float,
     ----------
     Ren et al., "Faster R-CNN", NIPS 2015, section 3.1.3 (256 anchors, half of them positive). Notebook 12.
     """
+    labels, batch_size = real_tensor(labels, "labels", "(M,)"), whole(batch_size, "batch_size", 1)
     if labels.ndim != 1:
         raise ValueError(f"labels must have shape (M,), got {tuple(labels.shape)}")
-    if batch_size < 1 or not 0 <= positive_fraction <= 1:
-        raise ValueError(f"batch_size must be >= 1 and positive_fraction in 0..1, got {batch_size} "
-                         f"and {positive_fraction}")
-    positive, negative = (labels >= 1).nonzero()[:, 0], (labels == 0).nonzero()[:, 0]
-    wanted = min(len(positive), int(batch_size * positive_fraction))
+    if positive(positive_fraction, "positive_fraction", zero=True) > 1:
+        raise ValueError(f"positive_fraction must be in 0..1, got {positive_fraction}")
+    some, none = (labels >= 1).nonzero()[:, 0], (labels == 0).nonzero()[:, 0]
+    wanted = min(len(some), int(batch_size * positive_fraction))
     drawn = []
-    for pool, count in ((positive, wanted), (negative, batch_size - wanted)):
+    for pool, count in ((some, wanted), (none, batch_size - wanted)):
         order = torch.randperm(len(pool), generator=generator, device=labels.device)
         drawn.append(pool[order[:count]].sort()[0])
     return drawn[0], drawn[1]

@@ -1,12 +1,15 @@
 """Which input pixels an output pixel can see: measured on any network, and by the textbook recurrences."""
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from seglab.inputs import whole
+from seglab.ops.tensors import several
 
 
 class AxisField(NamedTuple):
@@ -45,7 +48,7 @@ class ReceptiveField:
     clipped: tuple
 
 
-def receptive_field(model, input_shape, outputs=32):
+def receptive_field(model: torch.nn.Module, input_shape: tuple[int, int, int], outputs: int = 32) -> ReceptiveField:
     """Measure the receptive field of a network by following a NaN through it.
 
     Parameters
@@ -66,10 +69,10 @@ def receptive_field(model, input_shape, outputs=32):
     Raises
     ------
     TypeError
-        The model is no torch module, or does not return a tensor.
+        The model is no torch module, or does not return a tensor; a size is no integer.
     ValueError
-        input_shape is not three positive integers, the output is not (1, K, h, w) or not finite, the output does not
-        depend on the input, or no period fits into the measured outputs.
+        input_shape is not three positive integers, outputs < 1, the output is not (1, K, h, w) or not finite, the
+        output does not depend on the input, or no period fits into the measured outputs.
 
     Notes
     -----
@@ -90,16 +93,15 @@ def receptive_field(model, input_shape, outputs=32):
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    shape = tuple(input_shape)
-    if len(shape) != 3 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-        raise ValueError(f"input_shape must be three positive integers (C, H, W), got {input_shape!r}")
+    shape = tuple(whole(n, "input_shape", 1) for n in several(input_shape, "input_shape", 3))
+    outputs = whole(outputs, "outputs", 1)
     model = copy.deepcopy(model).to("cpu", torch.float64).eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         y, x = (_measure_axis(model, shape, axis, outputs) for axis in (2, 3))
     return ReceptiveField(*zip(y, x, strict=True))
 
 
-def receptive_field_formula(layers):
+def receptive_field_formula(layers: Sequence[tuple[float, ...]]) -> AxisField:
     """Receptive field of a chain of layers by the recurrences `r += (k - 1) d j`, `j *= s`.
 
     Parameters
@@ -116,7 +118,8 @@ def receptive_field_formula(layers):
     Raises
     ------
     ValueError
-        A layer has another number of entries, k, s or d is not positive, or p is negative.
+        Layers that are no sequence of them; a layer has another number of entries or other things than finite numbers,
+        k, s or d is not positive, or p is negative.
 
     Notes
     -----
@@ -135,12 +138,17 @@ def receptive_field_formula(layers):
     AxisField(size=6.0, stride=2.0, offset=2.5)
     """
     size, jump, offset = Fraction(1), Fraction(1), Fraction(0)
+    if not isinstance(layers, Sequence):
+        raise ValueError(f"layers must be a sequence of (kernel, stride, dilation), got {layers!r}")
     for layer in layers:
-        if len(layer) not in (3, 4):
-            raise ValueError(f"a layer is (kernel, stride, dilation) or with padding, got {layer!r}")
-        kernel, stride, dilation, padding = (Fraction(n).limit_denominator(1024) for n in (*layer, 0)[:4])
+        if not isinstance(layer, Sequence) or isinstance(layer, str) or len(layer) not in (3, 4):
+            raise ValueError(f"layers must hold (kernel, stride, dilation), or with padding, got {layer!r}")
+        try:
+            kernel, stride, dilation, padding = (Fraction(n).limit_denominator(1024) for n in (*layer, 0)[:4])
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"layers must hold finite numbers: kernel, stride, dilation; got {layer!r}") from None
         if min(kernel, stride, dilation) <= 0 or padding < 0:
-            raise ValueError(f"kernel, stride and dilation must be positive and padding >= 0, got {layer!r}")
+            raise ValueError(f"layers must have kernel, stride and dilation > 0 and padding >= 0, got {layer!r}")
         reach = (kernel - 1) * dilation
         if stride >= 1:
             size += reach * jump
@@ -153,15 +161,15 @@ def receptive_field_formula(layers):
     return AxisField(float(size), float(jump), float(offset))
 
 
-def _measure_axis(model, shape, axis, outputs):
+def _measure_axis(model: torch.nn.Module, shape: tuple[int, ...], axis: int, outputs: int) -> tuple:
     """(size, stride, offset, sizes, clipped) along one axis of (1, C, H, W)."""
     length = shape[axis - 1]
     affected = _nan_probe(model, shape, axis)
     count = affected(0, length).size                          # everything NaN; also says how many outputs there are
     if affected(0, 0).any():
-        raise ValueError("the model's output is not finite for a finite input")
+        raise ValueError("model must give a finite output for a finite input, got NaN or infinity")
     if not affected(0, length).all():
-        raise ValueError("some outputs do not depend on the input at all")
+        raise ValueError("model must give outputs that depend on the input, got some that do not depend on it at all")
     first = max(0, (count - outputs) // 2)
     chosen = range(first, min(count, first + outputs))
     starts = np.array([_bisect(lambda j, o=o: affected(0, j + 1)[o], length) for o in chosen])
@@ -178,7 +186,7 @@ def _measure_axis(model, shape, axis, outputs):
     return int(sizes.max()), stride, float(centres[:period].mean()), tuple(sizes[:period].tolist()), False
 
 
-def _period(starts, stops):
+def _period(starts: np.ndarray, stops: np.ndarray) -> tuple[int, float]:
     """Smallest number of outputs after which the fields repeat, and by how many px they have moved."""
     if len(starts) == 1:
         return 1, float("nan")
@@ -186,14 +194,15 @@ def _period(starts, stops):
         moves = np.concatenate([starts[period:] - starts[:-period], stops[period:] - stops[:-period]])
         if (moves == moves[0]).all():
             return period, float(moves[0])
-    raise ValueError(f"the fields of {len(starts)} outputs show no period; take a larger input_shape or more outputs")
+    raise ValueError("outputs and input_shape must be large enough for two periods, got fields of "
+                     f"{len(starts)} outputs that show none")
 
 
-def _nan_probe(model, shape, axis):
+def _nan_probe(model: torch.nn.Module, shape: tuple[int, ...], axis: int) -> Callable[[int, int], np.ndarray]:
     """affected(a, b): which outputs along the axis turn NaN when the inputs a <= i < b do; every answer is kept."""
     known = {}
 
-    def affected(a, b):
+    def affected(a: int, b: int) -> np.ndarray:
         if (a, b) not in known:
             image = torch.full((1, *shape), 0.5, dtype=torch.float64)
             image.narrow(axis, a, b - a).fill_(float("nan"))
@@ -210,7 +219,7 @@ def _nan_probe(model, shape, axis):
     return affected
 
 
-def _bisect(holds, length):
+def _bisect(holds: Callable[[int], bool], length: int) -> int:
     """Smallest j in 0 ... length - 1 for which holds(j); holds is monotone and true at the end."""
     low, high = 0, length - 1
     while low < high:

@@ -1,12 +1,15 @@
 """RoIAlign: bilinear samples at exact places, averaged in each bin; no coordinate is rounded."""
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from seglab.inputs import whole
 from seglab.ops.rois import checked_rois
 from seglab.ops.separable_sampling import Linear, Sampling, Taps
 
 
-def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
+def roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | tuple[int, int],
+              spatial_scale: float = 1.0, sampling_ratio: int = -1, aligned: bool = False) -> Tensor:
     """Pool every region of interest (RoI) to a fixed grid of bins by bilinear sampling.
 
     Parameters
@@ -21,7 +24,7 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     spatial_scale : float
         Feature cells per px of the picture: 1 / stride.
     sampling_ratio : int
-        Samples per bin and axis. <= 0: ceil(side / bins), for each RoI and axis.
+        Samples per bin and axis. -1 or 0: ceil(side / bins), for each RoI and axis.
     aligned : bool
         True: continuous coordinates, in which pixel i has its centre at i + 0.5, so 0.5 is subtracted before sampling
         and a box keeps its size. False (the paper, all detectors of torchvision): pixel i has its centre at i, and a
@@ -59,8 +62,7 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     tensor([[[[3.5000]]]])
     """
     image, corners, (height, width) = checked_rois(input, boxes, output_size, spatial_scale)
-    if isinstance(sampling_ratio, bool) or not isinstance(sampling_ratio, int):
-        raise TypeError(f"sampling_ratio must be an int, got {sampling_ratio!r}")
+    sampling_ratio = whole(sampling_ratio, "sampling_ratio", -1)
     rows = axis_taps(corners[:, 1], corners[:, 3], height, input.shape[2], sampling_ratio, aligned)
     columns = axis_taps(corners[:, 0], corners[:, 2], width, input.shape[3], sampling_ratio, aligned)
     dtype = torch.promote_types(input.dtype, torch.float32)
@@ -70,7 +72,7 @@ def roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, a
     return pooled.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def axis_taps(start, end, bins, length, sampling_ratio, aligned):
+def axis_taps(start: Tensor, end: Tensor, bins: int, length: int, sampling_ratio: int, aligned: bool) -> Taps:
     """Bilinear weights of one axis, averaged over the samples of each bin.
 
     Parameters
@@ -112,7 +114,7 @@ def axis_taps(start, end, bins, length, sampling_ratio, aligned):
     return _merged(cells.flatten(2), weights.flatten(2))
 
 
-def _merged(cells, weights):
+def _merged(cells: Tensor, weights: Tensor) -> Taps:
     """Add up the weights of equal cells of a bin, and drop what no bin needs."""
     cells, order = cells.sort(-1)
     slot = F.pad((cells[..., 1:] != cells[..., :-1]).cumsum(-1), (1, 0))

@@ -1,13 +1,15 @@
 """RoIPool: the largest feature in each bin of a RoI, whose corners and bins are both rounded to whole cells."""
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from seglab.ops.rois import checked_rois
 
 CELLS_AT_ONCE = 1 << 22
 
 
-def roi_pool(input, boxes, output_size, spatial_scale=1.0):
+def roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | tuple[int, int],
+             spatial_scale: float = 1.0) -> Tensor:
     """Pool every region of interest (RoI) to a fixed grid of bins by the maximum.
 
     Parameters
@@ -61,13 +63,13 @@ def roi_pool(input, boxes, output_size, spatial_scale=1.0):
     return pooled.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def round_half_away(x):
+def round_half_away(x: Tensor) -> Tensor:
     """C's ``round``: halves go away from zero; ``torch.round`` sends them to the even neighbour."""
     whole = x.trunc()
     return whole + torch.sign(x) * ((x - whole).abs() >= 0.5)
 
 
-def axis_cells(start, end, bins, length):
+def axis_cells(start: Tensor, end: Tensor, bins: int, length: int) -> Tensor:
     """The cells of each bin along one axis.
 
     Parameters
@@ -92,13 +94,13 @@ def axis_cells(start, end, bins, length):
     return torch.where(cells < past[..., None], cells, -1).long()
 
 
-def _chunks(rows, columns):
+def _chunks(rows: Tensor, columns: Tensor) -> list[slice]:
     """Slices of RoIs whose padded bins stay below `CELLS_AT_ONCE`."""
     at_once = max(1, CELLS_AT_ONCE // (rows[:1].numel() * columns[:1].numel() or 1))
     return [slice(k, k + at_once) for k in range(0, len(rows), at_once)]
 
 
-def _largest(table, image, rows, columns, extent):
+def _largest(table: Tensor, image: Tensor, rows: Tensor, columns: Tensor, extent: list[int]) -> Tensor:
     """Maximum of every bin, (K * height * width, C)."""
     y, x = rows[:, :, None, :, None], columns[:, None, :, None, :]
     used = (y >= 0) & (x >= 0)

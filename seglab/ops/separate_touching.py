@@ -1,11 +1,15 @@
 """Open a background gap between touching instances: the separation border that the weight map then weighs."""
+from typing import TypeVar
+
 import numpy as np
 import torch
 
-from seglab.ops.label_map import label_array
+from seglab.inputs import label_map, to_numpy, whole
+
+Labels = TypeVar("Labels", np.ndarray, torch.Tensor)
 
 
-def separate_touching(labels, gap):
+def separate_touching(labels: Labels, gap: int) -> Labels:
     """Turn instance pixels into background until different instances are at least `gap` px apart.
 
     Parameters
@@ -48,31 +52,26 @@ def separate_touching(labels, gap):
     >>> separate_touching(np.array([[1, 1, 1, 2, 2, 2]]), gap=2)
     array([[1, 1, 0, 0, 2, 2]])
     """
-    instances = label_array(labels)
-    if isinstance(gap, bool) or not isinstance(gap, (int, np.integer)):
-        raise TypeError(f"gap must be an integer number of pixels, got {gap!r}")
-    if gap < 0:
-        raise ValueError(f"gap must be >= 0 px, got {gap}")
+    instances = label_map(labels, contiguous=True)
+    gap = min(whole(gap, "gap"), max(instances.shape))                  # no distance is longer than the picture
     before = None
     while before is None or (instances != before).any():
         before = instances.copy()
-        for distance in range(1, int(gap) + 1):
+        for distance in range(1, gap + 1):
             for dy, dx in _half_ring(distance):
                 _resolve(instances, dy, dx, upper_loses=distance % 2 == 1)
-    if isinstance(labels, torch.Tensor):
-        return labels * torch.from_numpy(instances > 0).to(labels.device)
-    array = np.asarray(labels)
-    return array * (instances > 0).astype(array.dtype)
+    apart = np.where(instances > 0, array := to_numpy(labels, "labels"), array.dtype.type(0))
+    return torch.from_numpy(apart).to(labels.device) if isinstance(labels, torch.Tensor) else apart
 
 
-def _half_ring(distance):
+def _half_ring(distance: int) -> list[tuple[int, int]]:
     """Offsets (dy, dx) at one chessboard distance, each pair of pixels met once, shortest first."""
     reach = range(-distance, distance + 1)
     ring = [(dy, dx) for dy in reach for dx in reach if max(abs(dy), abs(dx)) == distance and (dy, dx) > (0, 0)]
     return sorted(ring, key=lambda offset: offset[0] ** 2 + offset[1] ** 2)
 
 
-def _resolve(instances, dy, dx, upper_loses):
+def _resolve(instances: np.ndarray, dy: int, dx: int, upper_loses: bool) -> None:
     """Of each two pixels of different instances at offset (dy, dx) turn one into background, in place."""
     height, width = instances.shape
     if dy >= height or abs(dx) >= width:

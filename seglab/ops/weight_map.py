@@ -1,12 +1,18 @@
 """The U-Net paper's pixel weights: learn the thin background between touching cells."""
+from typing import TypeVar
+
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from seglab.ops.label_map import label_array
+from seglab.inputs import label_map, positive
+
+Labels = TypeVar("Labels", np.ndarray, torch.Tensor)
+LARGEST = 1e30                                                        # float32 ends at 3.4e38
 
 
-def unet_weight_map(labels, w0=10.0, sigma=5.0, class_weights=None):
+def unet_weight_map(labels: Labels, w0: float = 10.0, sigma: float = 5.0,
+                    class_weights: None | str | tuple[float, float] = None) -> Labels:
     """Weights w(x) = w_c(x) + w0 exp(-(d1(x) + d2(x))^2 / (2 sigma^2)) for a pixel-wise loss.
 
     Parameters
@@ -31,9 +37,10 @@ def unet_weight_map(labels, w0=10.0, sigma=5.0, class_weights=None):
     Raises
     ------
     TypeError
-        Labels are float or bool; w0 or sigma is not a number.
+        Labels are float or bool.
     ValueError
-        Labels are negative, empty or not (H, W); w0 < 0, sigma <= 0 or not finite; class_weights of another form.
+        Labels are negative, empty or not (H, W); w0 < 0, sigma <= 0, not finite or no number; class_weights of another
+        form; weights above 1e30.
 
     Notes
     -----
@@ -55,21 +62,17 @@ def unet_weight_map(labels, w0=10.0, sigma=5.0, class_weights=None):
     >>> unet_weight_map(np.array([[1, 0, 2]])).round(2)
     array([[ 1.  , 10.23,  1.  ]], dtype=float32)
     """
-    w0, sigma = _number("w0", w0), _number("sigma", sigma)
-    if w0 < 0:
-        raise ValueError(f"w0 must be >= 0, got {w0}")
-    if sigma <= 0:
-        raise ValueError(f"sigma must be > 0 px, got {sigma}")
-    instances = label_array(labels)
+    w0, sigma = _weight(w0, "w0"), positive(sigma, "sigma")
+    instances = label_map(labels, contiguous=True)
     background = instances == 0
     d1, d2 = _two_nearest(instances, reach=8 * sigma)
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", over="ignore"):                   # a narrow sigma: exp(-inf) is 0
         border = np.where(background, w0 * np.exp(-((d1 + d2) / sigma) ** 2 / 2), 0)
     weights = (_class_term(background, class_weights) + border).astype(np.float32)
     return torch.from_numpy(weights).to(labels.device) if isinstance(labels, torch.Tensor) else weights
 
 
-def _two_nearest(instances, reach):
+def _two_nearest(instances: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
     """Distances to the nearest and second nearest instance; exact where d2 <= reach, possibly inf beyond."""
     reach = int(np.ceil(min(reach, sum(instances.shape))))            # no distance is longer than the image
     windows = [tuple(slice(max(0, side.start - reach), side.stop + reach) for side in box)
@@ -82,7 +85,7 @@ def _two_nearest(instances, reach):
     return _by_bits(instances)
 
 
-def _by_windows(instances, windows):
+def _by_windows(instances: np.ndarray, windows: list[tuple[slice, ...]]) -> tuple[np.ndarray, np.ndarray]:
     """One distance transform an instance, in a window around it."""
     d1, d2 = np.full((2, *instances.shape), np.inf)
     for label, window in enumerate(windows, 1):
@@ -92,7 +95,7 @@ def _by_windows(instances, windows):
     return d1, d2
 
 
-def _by_bits(instances):
+def _by_bits(instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One transform for the nearest id, then two for each bit in which another id may differ from it."""
     ids = instances - 1
     d1, (row, column) = distance_transform_edt(instances == 0, return_indices=True)
@@ -108,7 +111,7 @@ def _by_bits(instances):
     return d1, d2
 
 
-def _class_term(background, class_weights):
+def _class_term(background: np.ndarray, class_weights: None | str | tuple[float, float]) -> np.ndarray:
     if class_weights is None:
         return np.ones(background.shape)
     if isinstance(class_weights, str):
@@ -122,17 +125,12 @@ def _class_term(background, class_weights):
         except (TypeError, ValueError):
             raise ValueError('class_weights must be None, "balanced" or two numbers (background, foreground), '
                              f"got {class_weights!r}") from None
-        pair = _number("class_weights", background_weight), _number("class_weights", foreground_weight)
-        if min(pair) < 0:
-            raise ValueError(f"class_weights must be >= 0, got {class_weights!r}")
+        pair = _weight(background_weight, "class_weights"), _weight(foreground_weight, "class_weights")
     return np.where(background, *pair)
 
 
-def _number(name, value):
-    try:
-        value = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not np.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return value
+def _weight(value: float, name: str) -> float:
+    weight = positive(value, name, zero=True)
+    if weight > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g}, got {value!r}")
+    return weight

@@ -180,23 +180,23 @@ MAP = torch.rand(1, 1, 4, 4)
 @OPERATORS
 @pytest.mark.parametrize("arguments, error, message", [
     ((MAP[0], FINE, 2), ValueError, "input must have shape"),
-    ((MAP[..., :0], FINE, 2), ValueError, "input is empty"),
+    ((MAP[..., :0], FINE, 2), ValueError, "input must have at least one"),
     ((MAP.long(), FINE, 2), TypeError, "input must be a floating tensor"),
     ((MAP.numpy(), FINE, 2), TypeError, "input must be a floating tensor"),
     ((MAP, FINE[:, 1:], 2), ValueError, r"boxes must have shape \(K, 5\)"),
     ((MAP, FINE[0], 2), ValueError, r"boxes must have shape \(K, 5\)"),
-    ((MAP, [FINE], 2), ValueError, r"boxes in a list must have shape \(L, 4\)"),
+    ((MAP, [FINE], 2), ValueError, r"boxes\[0\] must have shape \(L, 4\)"),
     ((MAP, [FINE[:, 1:]] * 2, 2), ValueError, "boxes must be one tensor for each of the 1 images, got 2"),
-    ((MAP, [[1, 1, 2, 2]], 2), TypeError, "boxes must be a list of tensors"),
+    ((MAP, [[1, 1, 2, 2]], 2), TypeError, r"boxes\[0\] must be a tensor of numbers"),
     ((MAP, FINE.numpy(), 2), TypeError, "boxes must be a tensor"),
-    ((MAP, FINE.bool(), 2), TypeError, "boxes must be real"),
+    ((MAP, FINE.bool(), 2), TypeError, "boxes must be a tensor of numbers"),
     ((MAP, FINE.to("meta"), 2), ValueError, "boxes must be on the input's device"),
-    ((MAP, FINE, 0), ValueError, "output_size must be >= 1"),
-    ((MAP, FINE, (2, 2, 2)), TypeError, "output_size must be an int or"),
-    ((MAP, FINE, 2.0), TypeError, "output_size must be an int or"),
-    ((MAP, FINE, 2, 0), ValueError, "spatial_scale must be > 0"),
-    ((MAP, FINE, 2, math.nan), ValueError, "spatial_scale must be > 0"),
-    ((MAP, FINE, 2, "1/16"), TypeError, "spatial_scale must be a number"),
+    ((MAP, FINE, 0), ValueError, "output_size must be an integer >= 1"),
+    ((MAP, FINE, (2, 2, 2)), ValueError, "output_size must be an integer or"),
+    ((MAP, FINE, 2.0), TypeError, "output_size must be an integer"),
+    ((MAP, FINE, 2, 0), ValueError, "spatial_scale must be a finite number > 0"),
+    ((MAP, FINE, 2, math.nan), ValueError, "spatial_scale must be a finite number > 0"),
+    ((MAP, FINE, 2, "1/16"), ValueError, "spatial_scale must be a finite number"),
 ])
 def test_bad_input(operator, arguments, error, message):
     with pytest.raises(error, match=message):
