@@ -212,9 +212,9 @@ class Check:
 
     def _cases(self, task: Exercise, answer: Callable) -> tuple[list[str], float]:
         """A line a case, and the share of the cases that hold: 1 only when nothing at all is wrong."""
-        trial, lines, held, notes = Trial(answer, task.changes, task.seconds), [], 0, []
+        trial, lines, held = Trial(answer, task.changes, task.seconds), [], 0
         stopped = ""
-        with quietly(notes):
+        with quietly([]):  # the check's own progress bars and warnings are nobody's business
             try:
                 for statement, holds, advice in task.cases(trial):
                     held += bool(holds)
@@ -231,7 +231,7 @@ class Check:
         if not good and trial.calls and trial.nones == trial.calls and not (trial.error and stopped):
             return [f"✘ {MISSING}"], 0.0
         lines += [stopped] * bool(stopped) + [f"✘ nothing else is touched: {text}" for text in trial.complaints]
-        lines += [f"· your code warns: {note}" for note in notes[:3]]
+        lines += [f"· your code warns: {note}" for note in trial.notes[:3]]
         if good and not trial.complaints:
             return lines, 1.0
         return lines, held / (max(task.count, tried + bool(stopped)) + len(trial.complaints))

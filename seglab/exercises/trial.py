@@ -47,6 +47,8 @@ class Trial:
     ----------
     complaints : list of str
         What the answer left behind, in words, each once.
+    notes : list of str
+        Its warnings, and what it wrote to stderr.
     calls, nones : int
         Number of calls that returned, and of those that returned None.
     error : tuple or None
@@ -56,6 +58,7 @@ class Trial:
     def __init__(self, answer: Callable, changes: tuple[str, ...] = (), seconds: float = 10.0):
         self.answer, self.changes, self.seconds = answer, changes, seconds
         self.complaints: list[str] = []
+        self.notes: list[str] = []
         self.calls = self.nones = 0
         self.error: tuple[BaseException, str] | None = None
         self.last: Any = None
@@ -68,20 +71,21 @@ class Trial:
         given_named = {name: _copied(value) for name, value in kwargs.items()}
         nets = [net for value in (*args, *kwargs.values()) for net in _networks(value)]
         before, switches = [_network_state(net) for net in nets], _Switches()
-        try:
-            with deadline(self.seconds):
-                result = self.answer(*given, **given_named)
-                result = list(result) if isinstance(result, GeneratorType) else result
-        except BaseException as err:
-            self.error = err, readers_line(err)
-            raise
-        finally:
-            self._complain(switches.put_back())
-            if "model" not in self.changes and "net" not in self.changes:
-                for net, state in zip(nets, before, strict=True):
-                    self._complain(_network_left(net, state))
-            pairs = zip(named, (*args, *kwargs.values()), (*given, *given_named.values()), strict=True)
-            self._complain(_in_place(name, old, new) for name, old, new in pairs if name not in self.changes)
+        with quietly(self.notes):
+            try:
+                with deadline(self.seconds):
+                    result = self.answer(*given, **given_named)
+                    result = list(result) if isinstance(result, GeneratorType) else result
+            except BaseException as err:
+                self.error = err, readers_line(err)
+                raise
+            finally:
+                self._complain(switches.put_back())
+                if "model" not in self.changes and "net" not in self.changes:
+                    for net, state in zip(nets, before, strict=True):
+                        self._complain(_network_left(net, state))
+                pairs = zip(named, (*args, *kwargs.values()), (*given, *given_named.values()), strict=True)
+                self._complain(_in_place(name, old, new) for name, old, new in pairs if name not in self.changes)
         self.calls += 1
         self.nones += result is None
         self.last = result
@@ -147,7 +151,7 @@ def quietly(notes: list[str]) -> Iterator[None]:
             torch.set_rng_state(states[2])
             texts = [f"{w.category.__name__}: {' '.join(str(w.message).split())}" for w in caught]
             texts += said.getvalue().splitlines()
-            notes += [text for text in dict.fromkeys(texts) if text.strip()]
+            notes += [text for text in dict.fromkeys(texts) if text.strip() and text not in notes]
 
 
 def readers_line(err: BaseException) -> str:
@@ -218,7 +222,8 @@ def _network_left(net: nn.Module, state: dict[str, Any]) -> list[str]:
     found = []
     modules, parameters = list(net.modules()), list(net.parameters())
     if [m.training for m in modules] != state["modes"]:
-        found.append("it leaves modules in another mode (train or eval) than it found them in")
+        found.append("it leaves modules in another mode (train or eval) than it found them in, which cures or breaks "
+                     "whatever depends on the mode")
         for module, mode in zip(modules, state["modes"]):
             module.training = mode
     hooks = _hooks(net)

@@ -1,8 +1,11 @@
 """The checks of notebook 17: right answers pass, typical slips fail with a line that names them."""
 
+from contextlib import ExitStack
+
+import numpy as np
 import pytest
 import torch
-from exercise_checks import slip_is_named, solution_passes_and_blank_fails
+from exercise_checks import other_style_passes, slip_is_named, solution_passes_and_blank_fails
 from torch import nn
 
 from seglab.check import check
@@ -89,7 +92,7 @@ def zero_in_place(output, channel):
     return output
 
 
-def diagnose(net, image, mean=1e-3, ratio=0.5, skip_test=True, relu_test=True):
+def diagnose(net, image, mean=1e-3, ratio=None, skip_test=True, relu_test=True):
     with torch.no_grad(), recording(net, ["down.0", "down.1.1", "joins.1", "sigmoid"]) as seen:
         net(image[None])
     skip, normed, joined, out = (seen[n][0].output[0] for n in ("down.0", "down.1.1", "joins.1", "sigmoid"))
@@ -102,7 +105,9 @@ def diagnose(net, image, mean=1e-3, ratio=0.5, skip_test=True, relu_test=True):
         return "ReLU before the sigmoid"
     if (normed.mean((1, 2)) - norm.bias).abs().max() < mean:
         return "wrong mode at test"
-    if (normed.std((1, 2)) / norm.weight.abs()).median() < ratio:
+    raw = seen["down.1.1"][0].inputs[0][0] * norm.weight[:, None, None] + norm.bias[:, None, None]
+    flat = (normed.std((1, 2)) / norm.weight.abs()).median() < ratio if ratio else torch.equal(normed, raw)
+    if flat:
         return "missing normalisation"
     return "healthy"
 
@@ -115,6 +120,147 @@ def diagnose_in_eval(net, image):
 SOLUTIONS = {"17.1": record, "17.2": unit_window, "17.3": mute(zero), "17.4": lambda: guilty(CASE), "17.5": diagnose}
 
 
+def by_class(model, images, names):
+    """A recorder with an object of its own for each hook."""
+    class Keep:
+        def __call__(self, module, inputs, output):
+            self.maps = output.detach().numpy().copy()
+
+    keeps = {name: Keep() for name in names}
+    with ExitStack() as stack:
+        for name, module in model.named_modules():
+            if name in keeps:
+                stack.callback(module.register_forward_hook(keeps[name]).remove)
+        model(images)
+    return {name: keep.maps for name, keep in keeps.items()}
+
+
+def without_grad(model, images, names):
+    seen, hooks = {}, []
+
+    def keep(name):
+        def hook(module, inputs, output):
+            seen[name] = output.clone()
+        return hook
+    try:
+        hooks += [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+        with torch.no_grad():
+            model(images)
+        return seen
+    finally:
+        [hook.remove() for hook in hooks]
+
+
+def flat_names(model, images, names):
+    return record(nn.Sequential(*model.children()), images, [n.split(".")[0] for n in names])
+
+
+def clears_all_hooks(model, images, names):
+    seen = record(model, images, names)
+    for module in model.modules():
+        module._forward_hooks.clear()
+    return seen
+
+
+def once_a_name(model, images, names):
+    return {name: record(model, images, [name])[name] for name in names}
+
+
+def grad_off_for_good(model, images, names):
+    torch.set_grad_enabled(False)
+    return record(model, images, names)
+
+
+def freezes(model, images, names):
+    model.requires_grad_(False)
+    return record(model, images, names)
+
+
+def replaces(model, images, names):
+    seen, modules = {}, dict(model.named_modules())
+    hooks = [modules[n].register_forward_hook(lambda m, i, o, n=n: seen.setdefault(n, o.detach().clone()) * 0)
+             for n in names]
+    try:
+        model(images)
+    finally:
+        [hook.remove() for hook in hooks]
+    return seen
+
+
+def by_mask(model, images, name, channel):
+    """Right in another style: a product with a mask, and a context manager that takes the hook away."""
+    def hook(module, inputs, output):
+        mask = torch.ones(1, output.shape[1], 1, 1)
+        mask[0, channel] = 0
+        return output * mask
+    with ExitStack() as stack:
+        stack.callback(dict(model.named_modules())[name].register_forward_hook(hook).remove)
+        return model(images)
+
+
+def by_index_fill(model, images, name, channel):
+    hooks = [m.register_forward_hook(lambda m, i, o: o.index_fill(1, torch.tensor([channel]), 0.0))
+             for n, m in model.named_modules() if n == name]
+    with torch.no_grad():
+        try:
+            return model(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def mutes_the_type(model, images, name, channel):
+    kind = type(model.get_submodule(name))
+    hooks = [m.register_forward_hook(lambda m, i, o: zero(o, min(channel, o.shape[1] - 1)))
+             for m in model.modules() if type(m) is kind]
+    try:
+        return model(images)
+    finally:
+        [hook.remove() for hook in hooks]
+
+
+def mutes_the_first_run(model, images, name, channel):
+    runs = []
+
+    def hook(module, inputs, output):
+        runs.append(True)
+        return zero(output, channel) if len(runs) == 1 else output
+    handle = model.get_submodule(name).register_forward_hook(hook)
+    try:
+        return model(images)
+    finally:
+        handle.remove()
+
+
+def by_trial(net, image):
+    """Right in another style: each fault is a prediction about the maps."""
+    with torch.no_grad(), recording(net, ["down.0", "down.1.1", "joins.1", "head"]) as seen:
+        net(image[None])
+    skip, joined, logit = (seen[n][0].output for n in ("down.0", "joins.1", "head"))
+    (raw,), normed = seen["down.1.1"][0]
+    norm, count = net.down[1][1], skip.shape[1]
+    plain = raw * norm.weight.view(1, -1, 1, 1) + norm.bias.view(1, -1, 1, 1)
+    batch = torch.nn.functional.batch_norm(raw, None, None, norm.weight, norm.bias, True)
+    tests = {"no skip": bool((joined[:, :count] == 0).all()),
+             "crossed channels": torch.equal(joined[:, -count:], skip) and not torch.equal(joined[:, :count], skip),
+             "ReLU before the sigmoid": bool((logit >= 0).all()),
+             "missing normalisation": torch.allclose(normed, plain, atol=1e-6),
+             "wrong mode at test": torch.allclose(normed, batch, atol=1e-5)}
+    return next((fault for fault, found in tests.items() if found), "healthy")
+
+
+def wipes_the_picture(net, image):
+    found = diagnose(net, image)
+    image.zero_()
+    return found
+
+
+def leaves_eval(net, image):
+    found = diagnose(net, image)
+    net.eval()
+    return found
+
+
 def accuse(**changes):
     return lambda: guilty(CASE) | changes
 
@@ -125,16 +271,44 @@ def swapped(a, b):
     return accuse(**{letter[a]: b, letter[b]: a})
 
 
+OTHERS = [
+    ("17.1", by_class), ("17.1", without_grad),
+    ("17.1", lambda m, x, names: dict(reversed(record(m, x, names).items()))),
+    ("17.2", lambda u, s, t, o: torch.tensor([o + u * t - (s - 1) / 2, o + u * t + (s - 1) / 2])),
+    ("17.2", lambda u, s, t, o: [int(o + u * t - (s - 1) / 2 + 1000.5) - 1000, int(o + u * t + (s - 1) / 2 + 0.5)]),
+    ("17.2", lambda u, s, t, o: np.array(unit_window(u, s, t, o), np.float32)),
+    ("17.3", by_mask), ("17.3", by_index_fill), ("17.3", lambda *a: mute(zero)(*a).detach().numpy()),
+    ("17.4", lambda: dict(sorted(guilty(CASE).items(), reverse=True))),
+    ("17.4", lambda: {letter: str(fault) for letter, fault in guilty(CASE).items()}),
+    ("17.4", lambda: dict(zip("ABCDEF", (guilty(CASE)[x] for x in "ABCDEF")))),
+    ("17.5", by_trial), ("17.5", lambda n, i: diagnose(n, i.clone())), ("17.5", lambda n, i: str(by_trial(n, i))),
+]
 MUTANTS = [
+    ("17.1", flat_names, "your code stopped with KeyError"),
+    ("17.1", clears_all_hooks, "removes a hook that somebody else"),
+    ("17.1", once_a_name, "it ran 3 times"),
+    ("17.1", grad_off_for_good, "leaves gradients switched off"),
+    ("17.1", freezes, "`requires_grad`"),
+    ("17.1", lambda *a: [torch.manual_seed(0), record(*a)][1], "seeds PyTorch's global generator"),
+    ("17.1", replaces, "*replaces* the output"),
+    ("17.2", lambda u, s, t, o: unit_window(u, s, t, int(o)), "the field has 4"),
+    ("17.2", lambda u, s, t, o: unit_window(u, s, int(t), o), "px off"),
+    ("17.3", mutes_the_type, "only this module"),
+    ("17.3", mutes_the_first_run, "only its first run"),
+    ("17.3", lambda model, *a: mute(zero)(model.eval(), *a) if model.train() else 0, "another mode"),
+    ("17.5", wipes_the_picture, "it changes `image`"),
+    ("17.5", leaves_eval, "another mode"),
+    ("17.5", lambda n, i: diagnose(n, i, ratio=0.5), "compare exactly"),
+    ("17.5", lambda n, i: diagnose(n, i, mean=0.3), "negative control"),
     ("17.1", lambda *a: record(*a, keep=lambda o: o.detach()), "store a clone"),
     ("17.1", lambda *a: record(*a, keep=lambda o: o.clone()), "detach it"),
-    ("17.1", lambda *a: record(*a, remove=False), "hooks are still there"),
-    ("17.1", lambda *a: record(*a, bind=False), "you return ['0']"),
+    ("17.1", lambda *a: record(*a, remove=False), "it leaves a hook behind"),
+    ("17.1", lambda *a: record(*a, bind=False), "each hook has to bind its own"),
     ("17.1", lambda *a: list(record(*a).values()), "you return list"),
     ("17.1", lambda *a: record(*a, keep=lambda o: o.detach().clone()[0]), "does the hook bind"),
     ("17.1", record_unsafe, "put the removal into `finally`"),
     ("17.1", record_swallows, "without except"),
-    ("17.1", record_in_eval, "cures"),
+    ("17.1", record_in_eval, "another mode"),
     ("17.2", lambda u, s, t, o: (unit_window(u, s, t, o)[0], unit_window(u, s, t, o)[1] + 1), "one past the end"),
     ("17.2", lambda u, s, t, o: unit_window(u, s, t, 0), "px off"),
     ("17.2", lambda u, s, t, o: unit_window(u, s, 1, o), "offset + unit * stride"),
@@ -158,7 +332,7 @@ MUTANTS = [
     ("17.5", lambda n, i: diagnose(n, i, skip_test=False), "zero everywhere"),
     ("17.5", lambda n, i: diagnose(n, i, relu_test=False), "never below 0.5"),
     ("17.5", lambda n, i: diagnose(n, i, mean=0), "statistics of this very picture"),
-    ("17.5", lambda n, i: diagnose(n, i, ratio=0.01), "vary far less"),
+    ("17.5", lambda n, i: diagnose(n, i, ratio=0.01), "its input times norm.weight"),
     ("17.5", lambda n, i: diagnose(n, i, ratio=2), "negative control"),
     ("17.5", diagnose_in_eval, "you have cured it"),
     ("17.5", lambda n, i: "no skip", "you return 'no skip'"),
@@ -168,6 +342,11 @@ MUTANTS = [
 @pytest.mark.parametrize("id", SOLUTIONS)
 def test_the_solution_passes_and_the_stub_does_not(id, capsys):
     solution_passes_and_blank_fails(id, SOLUTIONS[id], capsys)
+
+
+@pytest.mark.parametrize("id, answer", OTHERS)
+def test_a_right_answer_in_another_style_passes(id, answer, capsys):
+    other_style_passes(id, answer, capsys)
 
 
 @pytest.mark.parametrize("id, mutant, says", MUTANTS)
