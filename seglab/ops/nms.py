@@ -102,10 +102,11 @@ def _checked(boxes: Any, scores: Any, iou_threshold: float) -> tuple[Tensor, Ten
 
 
 def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    limit = torch.tensor(iou_threshold, dtype=boxes.dtype)
+    kind = np.float32 if boxes.dtype == torch.float32 else np.float64
+    limit = kind(iou_threshold)
     if float(limit) > iou_threshold:                                    # float32(0.3) > 0.3: the next one below
-        limit = torch.nextafter(limit, torch.zeros_like(limit))
-    limit = limit.item()
+        limit = np.nextafter(limit, kind(0))
+    limit = float(limit)
     order = scores.sort(descending=True, stable=True)[1]
     sides = boxes[order].T
     area = (sides[2:] - sides[:2]).prod(0).clamp_(min=0)                # below 0 where one side is reversed
@@ -137,11 +138,12 @@ def _overlaps(a: Tensor, b: Tensor) -> Tensor:
 
 def _greedy(above: Tensor) -> Tensor:
     """Of (B, B) bool, whether two boxes overlap too much, the indices of those that no kept earlier one overlaps."""
-    suppressed, kept = 0, []                                            # a row as the bits of one integer
-    for k, row in enumerate(np.packbits(above.cpu().numpy(), axis=1, bitorder="little")):
-        if not suppressed >> k & 1:
-            kept.append(k)
-            suppressed |= int.from_bytes(row.tobytes(), "little")
+    rows = np.packbits(above.cpu().numpy(), axis=1, bitorder="little")
+    left, kept = (1 << len(rows)) - 1, []                               # a row as the bits of one integer
+    while left:
+        lowest = left & -left
+        kept.append(lowest.bit_length() - 1)
+        left &= ~(int.from_bytes(rows[kept[-1]].tobytes(), "little") | lowest)
     return torch.tensor(kept, device=above.device)
 
 
