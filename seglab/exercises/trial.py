@@ -190,7 +190,9 @@ def _same(a: Any, b: Any) -> bool:
         return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
     if type(a) is dict:
         return type(b) is dict and list(a) == list(b) and all(_same(a[key], b[key]) for key in a)
-    return True if type(a) is not set else a == b
+    if isinstance(a, int | float | complex | str | bytes | set | type(None)):
+        return bool(a == b or (a != a and b != b))
+    return True  # objects that are handed on as they are
 
 
 def _in_place(name: str, given: Any, left: Any) -> str:

@@ -232,6 +232,21 @@ def test_the_inputs_are_copies_and_a_change_in_place_is_told(toy, capsys):
     assert "✘ nothing else is touched: it changes `values`, which others still need: work on values.clone()" in out
 
 
+@pytest.mark.parametrize("value, spoil", [
+    ([3, 1, 2], list.sort), ([3, 1], list.clear), ({"a": 1}, lambda d: d.update(b=2)), ({1, 2}, lambda s: s.add(3)),
+    (["a", "b"], list.reverse), ([torch.zeros(2)], lambda parts: parts[0].add_(1)),
+    ((np.zeros(2), 1), lambda pair: pair[0].__iadd__(1)), ([[1], [2]], lambda rows: rows[0].append(3)),
+])
+def test_a_change_inside_a_container_is_told(value, spoil):
+    trial = Trial(lambda x: spoil(x))
+    before = repr(value)
+    trial(value)
+    assert repr(value) == before and "it changes `x`" in trial.complaints[0]
+    trial = Trial(lambda x: len(x))
+    trial(value)
+    assert trial.complaints == []
+
+
 @pytest.mark.parametrize("leaves, says", [
     (lambda: torch.set_grad_enabled(False), "leaves gradients switched off"),
     (lambda: torch.set_default_dtype(torch.float64), "default dtype"),
