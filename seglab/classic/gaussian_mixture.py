@@ -1,32 +1,45 @@
 """Colours of one region as a mixture of Gaussians, fitted by hard assignment."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from seglab.classic.inputs import numbers
+from seglab.inputs import positive, to_numpy, whole
 
-def kmeans(points, clusters: int, generator: np.random.Generator, iterations: int = 10) -> np.ndarray:
+NOISE = 1e-12  # the least variance that keeps a covariance of equal colours regular in float64
+
+
+def kmeans(points: Any, clusters: int, generator: np.random.Generator, iterations: int = 10) -> np.ndarray:
     """Nearest-centre clusters of points by Lloyd's iteration from a spread-out start, ``(N,)`` int64.
 
     Parameters
     ----------
-    points : numpy.ndarray (N, C)
-        Coordinates, N >= 1.
+    points : array_like (N, C)
+        Coordinates, finite, N >= 1.
     clusters : int
         Number of centres; with fewer distinct points some clusters stay empty.
     generator : numpy.random.Generator
         Draws the start: each next centre with probability proportional to the squared distance to the nearest
         one so far (k-means++).
     iterations : int
-        Upper bound on the rounds; stops early when nothing changes.
+        Upper bound on the rounds, >= 0; stops early when nothing changes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Points that are no finite (N, C), numbers below their least, or no `numpy.random.Generator`.
 
     References
     ----------
     Arthur & Vassilvitskii, "k-means++", SODA 2007, section 2.2.
     """
-    centres = points[generator.integers(len(points))][None]
+    points, clusters = numbers(points, "points", "(N, C)", 2), whole(clusters, "clusters", 1)
+    iterations = whole(iterations, "iterations")
+    if not isinstance(generator, np.random.Generator):
+        raise TypeError(f"generator must be a numpy.random.Generator, got {type(generator).__name__}")
+    centres = points[generator.integers(len(points), size=1)]  # a copy: the centres move
     while len(centres) < clusters:
         nearest = _squared_distances(points, centres).min(axis=1)
         if nearest.sum() == 0:
@@ -43,8 +56,15 @@ def kmeans(points, clusters: int, generator: np.random.Generator, iterations: in
     return assigned
 
 
-def _squared_distances(points, centres) -> np.ndarray:
+def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return ((points[:, None, :] - centres[None]) ** 2).sum(axis=2)
+
+
+def check_noise(noise: float) -> float:
+    """A variance of at least 1e-12, or a ValueError."""
+    if positive(noise, "noise") < NOISE:
+        raise ValueError(f"noise must be at least {NOISE:g}, got {noise!r}")
+    return float(noise)
 
 
 @dataclass
@@ -59,7 +79,7 @@ class GaussianMixture:
     covariances : numpy.ndarray (K, C, C)
         Maximum-likelihood covariance plus `noise` on the diagonal.
     noise : float
-        Variance of the pixel values, > 0: it keeps a component of equal colours from becoming a spike.
+        Variance of the pixel values, >= 1e-12: it keeps a component of equal colours from becoming a spike.
 
     Notes
     -----
@@ -79,8 +99,22 @@ class GaussianMixture:
     noise: float
 
     @classmethod
-    def fit(cls, points, assigned, components: int, noise: float) -> GaussianMixture:
-        """Weights, means, covariances of points ``(N, C)`` that are assigned already, ``(N,)`` in 0..K-1."""
+    def fit(cls, points: Any, assigned: Any, components: int, noise: float) -> "GaussianMixture":
+        """Weights, means, covariances of points ``(N, C)`` that are assigned already, ``(N,)`` in 0..K-1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Points that are no finite (N, C), assignments of another form, numbers below their least.
+        """
+        points, components = numbers(points, "points", "(N, C)", 2), whole(components, "components", 1)
+        assigned, noise = to_numpy(assigned, "assigned"), check_noise(noise)
+        if assigned.dtype.kind not in "iu":
+            raise TypeError(f"assigned must hold integers, got {assigned.dtype}")
+        if assigned.shape != points.shape[:1] or assigned.min() < 0 or assigned.max() >= components:
+            raise ValueError(f"assigned must hold a component in 0..{components - 1} for each of {len(points)} points, "
+                             f"got shape {assigned.shape}, values {assigned.min(initial=0)}..{assigned.max(initial=0)}")
+        assigned = assigned.astype(np.int64)
         channels = points.shape[1]
         weights = np.bincount(assigned, minlength=components) / len(points)
         means = np.zeros((components, channels))
@@ -92,8 +126,11 @@ class GaussianMixture:
             covariances[k] += centred.T @ centred / len(mine)
         return cls(weights, means, covariances, noise)
 
-    def component_costs(self, points) -> np.ndarray:
+    def component_costs(self, points: Any) -> np.ndarray:
         """Cost of each point ``(N, C)`` in each component, ``(N, K)`` in nats; +inf for an empty one."""
+        points = numbers(points, "points", "(N, C)", 2)
+        if points.shape[1] != self.means.shape[1]:
+            raise ValueError(f"points must have {self.means.shape[1]} channels, got shape {points.shape}")
         costs = np.full((len(points), len(self.weights)), np.inf)
         for k in np.flatnonzero(self.weights):
             precision = np.linalg.inv(self.covariances[k])

@@ -1,10 +1,9 @@
 """The pixel grid as a graph: one edge for each pair of neighbouring pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from seglab.classic.inputs import check_connectivity
+from seglab.inputs import whole
 
 
 def grid_edges(shape: tuple[int, int], connectivity: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -27,15 +26,18 @@ def grid_edges(shape: tuple[int, int], connectivity: int = 1) -> tuple[np.ndarra
 
     Raises
     ------
-    ValueError
-        If `connectivity` is neither 1 nor 2.
+    TypeError, ValueError
+        If `connectivity` is neither 1 nor 2, or `shape` is not two integers >= 1.
 
     References
     ----------
     Derived in notebook 02.
     """
     check_connectivity(connectivity)
-    node = np.arange(int(shape[0]) * int(shape[1])).reshape(shape)
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise ValueError(f"shape must be two integers (H, W), got {shape!r}")
+    height, width = (whole(n, "shape", 1) for n in shape)
+    node = np.arange(height * width).reshape(height, width)
     pairs = [(node[:, :-1], node[:, 1:]), (node[:-1], node[1:])]
     if connectivity == 2:
         pairs += [(node[:-1, :-1], node[1:, 1:]), (node[:-1, 1:], node[1:, :-1])]

@@ -1,6 +1,6 @@
 """Random walker: label a pixel by the seed that a random walk from it meets first."""
 
-from __future__ import annotations
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -8,16 +8,17 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from seglab.classic.grid_graph import grid_edges, squared_contrast
-from seglab.classic.inputs import as_channels, as_labels, check_positive
+from seglab.classic.inputs import as_channels, as_labels
+from seglab.inputs import positive
 
 
-def random_walker(image, labels, beta: float = 130.0, return_full_prob: bool = False) -> np.ndarray:
+def random_walker(image: Any, labels: Any, beta: float = 130.0, return_full_prob: bool = False) -> np.ndarray:
     """Segment by the probability that a random walker from each pixel reaches each label's seeds first.
 
     Parameters
     ----------
     image : array_like (H, W) or (H, W, C)
-        Grey or colour picture, finite. Integer dtypes are scaled to 0..1.
+        Grey or colour picture: floats in 0..1, or integers of 8 or 16 bits, which are scaled to 0..1.
     labels : array_like (H, W) of int
         Seeds: 0 = to be labelled, > 0 = seed of that label (ids may have gaps), < 0 = pixel taken out of the
         graph.
@@ -38,9 +39,9 @@ def random_walker(image, labels, beta: float = 130.0, return_full_prob: bool = F
     Raises
     ------
     TypeError
-        If `labels` is not integer.
+        If `labels` is not integer, or `image` not numeric.
     ValueError
-        If there is no seed, shapes differ, `image` holds NaN or infinity, or `beta` < 0.
+        If there is no seed, shapes differ, `image` holds NaN or infinity or is not in 0..1, or `beta` < 0.
 
     Notes
     -----
@@ -55,12 +56,12 @@ def random_walker(image, labels, beta: float = 130.0, return_full_prob: bool = F
     ----------
     Grady, "Random walks for image segmentation", IEEE Trans. PAMI 28(11), 2006, eq. (1), (10). Notebook 02.
     """
-    channels = as_channels(image)
+    channels = as_channels(image, unit=True)
     seeds = as_labels(labels, channels.shape[:2], "labels").ravel()
-    beta = check_positive(beta, "beta", zero_allowed=True)
+    beta = positive(beta, "beta", zero=True)
     ids = np.unique(seeds[seeds > 0])
     if len(ids) == 0:
-        raise ValueError("labels: expected at least one seed > 0, got none")
+        raise ValueError("labels must hold at least one seed > 0, got none")
 
     laplacian = _laplacian(channels, seeds, beta)
     prob = np.zeros((len(ids), seeds.size))
@@ -84,8 +85,9 @@ def random_walker(image, labels, beta: float = 130.0, return_full_prob: bool = F
 def _laplacian(channels: np.ndarray, seeds: np.ndarray, beta: float) -> sparse.csr_array:
     edges, _ = grid_edges(channels.shape[:2])
     std, n = channels.std(), seeds.size
-    scale = beta / (10.0 * std * np.sqrt(channels.shape[2])) if std > 0 else 0.0
-    weight = np.exp(-scale * squared_contrast(channels, edges)) + 1e-10
+    contrast = squared_contrast(channels, edges) / (std if std > 0 else np.inf)  # first: 1 / std may overflow
+    with np.errstate(over="ignore"):
+        weight = np.exp(-beta / (10.0 * np.sqrt(channels.shape[2])) * contrast) + 1e-10
     inside = (seeds[edges] >= 0).all(axis=1)
     (a, b), weight = edges[inside].T, weight[inside]
     adjacency = sparse.csr_array((np.r_[weight, weight], (np.r_[a, b], np.r_[b, a])), shape=(n, n))

@@ -1,14 +1,15 @@
 """Region growing: start at a seed and take in neighbours that look alike."""
 
-from __future__ import annotations
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from seglab.classic.inputs import as_gray, check_connectivity, check_positive
+from seglab.classic.inputs import as_gray, check_connectivity
+from seglab.inputs import positive, whole
 
 
-def region_growing(image, seed, tolerance: float, connectivity: int = 1) -> np.ndarray:
+def region_growing(image: Any, seed: tuple[int, int], tolerance: float, connectivity: int = 1) -> np.ndarray:
     """Grow a region from one seed pixel over neighbours whose grey value is like the seed's.
 
     Parameters
@@ -30,7 +31,7 @@ def region_growing(image, seed, tolerance: float, connectivity: int = 1) -> np.n
     Raises
     ------
     TypeError
-        If `image` is not numeric.
+        If `image` is not numeric or the seed not of integers.
     ValueError
         If `image` is not 2-D, empty or not finite, the seed lies outside it, or `tolerance` is negative.
 
@@ -46,7 +47,7 @@ def region_growing(image, seed, tolerance: float, connectivity: int = 1) -> np.n
     Derived in notebook 02.
     """
     image = as_gray(image).astype(np.float64)
-    tolerance = check_positive(tolerance, "tolerance", zero_allowed=True)
+    tolerance = positive(tolerance, "tolerance", zero=True)
     check_connectivity(connectivity)
     seed = _as_seed(seed, image.shape)
     similar = np.abs(image - image[seed]) <= tolerance
@@ -54,11 +55,12 @@ def region_growing(image, seed, tolerance: float, connectivity: int = 1) -> np.n
     return parts == parts[seed]
 
 
-def _as_seed(seed, shape: tuple[int, int]) -> tuple[int, int]:
+def _as_seed(seed: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     try:
-        row, column = (int(v) for v in seed)
+        row, column = seed
     except (TypeError, ValueError):
-        raise ValueError(f"seed: expected (row, column), got {seed!r}") from None
+        raise ValueError(f"seed must be (row, column), got {seed!r}") from None
+    row, column = (whole(v, "seed", -max(shape)) for v in (row, column))
     if not (-shape[0] <= row < shape[0] and -shape[1] <= column < shape[1]):
-        raise ValueError(f"seed: expected a pixel inside the picture of shape {shape}, got {(row, column)}")
+        raise ValueError(f"seed must be a pixel inside the picture of shape {shape}, got {(row, column)}")
     return row % shape[0], column % shape[1]

@@ -1,23 +1,24 @@
 """SLIC superpixels: k-means in colour and position, searched only nearby."""
 
-from __future__ import annotations
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from skimage.color import rgb2lab
 
-from seglab.classic.inputs import as_channels, as_labels, check_positive
+from seglab.classic.inputs import as_channels
+from seglab.inputs import class_map, positive, whole
 
 
-def slic(image, n_segments: int = 100, compactness: float = 10.0, max_num_iter: int = 10,
+def slic(image: Any, n_segments: int = 100, compactness: float = 10.0, max_num_iter: int = 10,
          enforce_connectivity: bool = True) -> np.ndarray:
     """Cut a picture into about `n_segments` compact patches of similar colour.
 
     Parameters
     ----------
     image : array_like (H, W) or (H, W, C)
-        Grey or colour picture, finite; stretched to 0..1. Three channels are taken as RGB and converted to
-        CIELAB.
+        Grey or colour picture, finite; stretched to 0..1, so the unit does not matter. Three channels are taken as
+        RGB and converted to CIELAB.
     n_segments : int
         Wanted number of superpixels, 1..H*W; the regular start grid rounds it.
     compactness : float
@@ -37,7 +38,7 @@ def slic(image, n_segments: int = 100, compactness: float = 10.0, max_num_iter: 
     Raises
     ------
     TypeError
-        If `image` is not numeric.
+        If `image` is not numeric, or a number is no integer.
     ValueError
         If `image` has another number of axes, is empty or not finite, or a number is out of range.
 
@@ -55,18 +56,17 @@ def slic(image, n_segments: int = 100, compactness: float = 10.0, max_num_iter: 
     """
     channels = as_channels(image)
     height, width = channels.shape[:2]
-    compactness = check_positive(compactness, "compactness")
-    if not 1 <= int(n_segments) <= height * width:
-        raise ValueError(f"n_segments: expected 1..{height * width} (pixels), got {n_segments!r}")
-    if int(max_num_iter) < 1:
-        raise ValueError(f"max_num_iter: expected at least 1, got {max_num_iter!r}")
+    compactness = max(positive(compactness, "compactness"), 1e-6)  # by then colour alone decides
+    n_segments, max_num_iter = whole(n_segments, "n_segments", 1), whole(max_num_iter, "max_num_iter", 1)
+    if n_segments > height * width:
+        raise ValueError(f"n_segments must be in 1..{height * width} (pixels), got {n_segments}")
     channels = channels - channels.min()
     channels = channels / (channels.max() or 1.0)
     features = (rgb2lab(channels) if channels.shape[2] == 3 else channels) / compactness
 
-    labels = _local_kmeans(features, int(n_segments), int(max_num_iter))
+    labels = _local_kmeans(features, n_segments, max_num_iter)
     if enforce_connectivity:
-        labels = connect_segments(labels, min_size=0.5 * height * width / int(n_segments))
+        labels = connect_segments(labels, min_size=0.5 * height * width / n_segments)
     return labels
 
 
@@ -104,7 +104,7 @@ def _local_kmeans(features: np.ndarray, n_segments: int, iterations: int) -> np.
     return labels
 
 
-def _grid(height: int, width: int, n_segments: int):
+def _grid(height: int, width: int, n_segments: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Rows and columns of the start centres and the steps between them, px: as near to square as they fit."""
     step = np.sqrt(height * width / n_segments)
     sides = {"height": step, "width": step}
@@ -116,7 +116,7 @@ def _grid(height: int, width: int, n_segments: int):
     return np.arange(starts[0], height, steps[0]), np.arange(starts[1], width, steps[1]), steps
 
 
-def connect_segments(labels, min_size: float) -> np.ndarray:
+def connect_segments(labels: Any, min_size: float) -> np.ndarray:
     """One label for each 4-connected piece; pieces below `min_size` px join the piece before them.
 
     Parameters
@@ -124,7 +124,7 @@ def connect_segments(labels, min_size: float) -> np.ndarray:
     labels : array_like (H, W) of int
         Superpixels whose labels may be scattered.
     min_size : float
-        Smallest piece that stays, px.
+        Smallest piece that stays, px, >= 0.
 
     Returns
     -------
@@ -136,14 +136,13 @@ def connect_segments(labels, min_size: float) -> np.ndarray:
     TypeError
         If `labels` is not integer.
     ValueError
-        If it is not 2-D.
+        If it is not 2-D or is empty, or `min_size` is negative.
 
     References
     ----------
     Achanta et al., PAMI 2012, section 3.1 (post-processing).
     """
-    labels = np.asarray(labels)
-    labels = as_labels(labels, labels.shape[:2], "labels")
+    labels, min_size = class_map(labels, "labels", (2,)), positive(min_size, "min_size", zero=True)
     pieces = _components(np.unique(labels, return_inverse=True)[1].reshape(labels.shape) + 1)
     sizes = np.bincount(pieces.ravel())
     first = np.unique(pieces, return_index=True)[1]

@@ -1,17 +1,18 @@
 """Watershed by flooding from markers, and markers from a distance map."""
 
-from __future__ import annotations
-
 import heapq
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import reconstruction
 
-from seglab.classic.inputs import as_gray, as_labels, as_mask, check_connectivity, check_positive
+from seglab.classic.inputs import as_gray, as_labels, check_connectivity
+from seglab.inputs import mask as as_mask
+from seglab.inputs import positive
 
 
-def watershed(image, markers, mask=None, connectivity: int = 1) -> np.ndarray:
+def watershed(image: Any, markers: Any, mask: Any = None, connectivity: int = 1) -> np.ndarray:
     """Flood a relief from markers; every basin keeps the label of its marker.
 
     Parameters
@@ -22,7 +23,7 @@ def watershed(image, markers, mask=None, connectivity: int = 1) -> np.ndarray:
     markers : array_like (H, W) of int
         Labels >= 1 where the flood starts, 0 elsewhere. Markers outside `mask` are dropped. Without any
         marker the result is 0 everywhere.
-    mask : array_like (H, W) of bool, optional
+    mask : array_like (H, W) of bool or 0 and 1, optional
         Pixels that may be flooded; the others stay 0. Pixels of the mask that no flood reaches stay 0 too.
     connectivity : {1, 2}
         4 or 8 neighbours.
@@ -30,15 +31,15 @@ def watershed(image, markers, mask=None, connectivity: int = 1) -> np.ndarray:
     Returns
     -------
     numpy.ndarray (H, W) of int32
-        Basin labels, without a dividing line.
+        Basin labels, without a dividing line; int64 if a marker needs it.
 
     Raises
     ------
     TypeError
-        If `markers` is not integer or `mask` not boolean.
+        If `markers` is not integer or `mask` not numeric.
     ValueError
-        If `image` is not 2-D, is empty or holds NaN, shapes differ, a marker is negative, or `connectivity`
-        is neither 1 nor 2.
+        If `image` is not 2-D, is empty or holds NaN, `mask` holds other values than 0 and 1, shapes differ, a marker
+        is negative, or `connectivity` is neither 1 nor 2.
 
     Notes
     -----
@@ -56,8 +57,8 @@ def watershed(image, markers, mask=None, connectivity: int = 1) -> np.ndarray:
     image = as_gray(image, infinity_allowed=True).astype(np.float64)
     labels = as_labels(markers, image.shape, "markers")
     if labels.min() < 0:
-        raise ValueError(f"markers: expected labels >= 0, got {labels.min()}")
-    free = np.ones(image.shape, bool) if mask is None else as_mask(mask, image.shape)
+        raise ValueError(f"markers must be labels >= 0, got {labels.min()}")
+    free = np.ones(image.shape, bool) if mask is None else as_mask(mask, "mask", image.shape)
     check_connectivity(connectivity)
 
     # one pixel of margin that may not be flooded, so that no neighbour test needs bounds
@@ -79,10 +80,11 @@ def watershed(image, markers, mask=None, connectivity: int = 1) -> np.ndarray:
             age += 1
             output[q] = output[p]
             heapq.heappush(heap, (max(relief[q], value), age, q))
-    return np.array(output, np.int32).reshape(-1, width)[1:-1, 1:-1]
+    dtype = np.int32 if labels.max() <= np.iinfo(np.int32).max else np.int64
+    return np.array(output, dtype).reshape(-1, width)[1:-1, 1:-1]
 
 
-def h_maxima(image, h: float) -> np.ndarray:
+def h_maxima(image: Any, h: float) -> np.ndarray:
     """Regions that rise at least `h` above the ground one must cross to reach anything higher.
 
     Parameters
@@ -108,7 +110,7 @@ def h_maxima(image, h: float) -> np.ndarray:
     Vincent, "Morphological grayscale reconstruction", IEEE Trans. Image Processing 2(2), 1993. Notebook 02.
     """
     image = as_gray(image).astype(np.float64)
-    h = check_positive(h, "h")
+    h = positive(h, "h")
     if h > np.ptp(image):
         return np.zeros(image.shape, bool)
     # image - h may round to a hair above the exact difference; a relative 2e-15 keeps "at least h" true
@@ -116,12 +118,12 @@ def h_maxima(image, h: float) -> np.ndarray:
     return image - reconstruction(seed, image, method="dilation") >= h
 
 
-def distance_markers(mask, sigma: float = 1.5, h: float = 0.5) -> np.ndarray:
+def distance_markers(mask: Any, sigma: float = 1.5, h: float = 0.5) -> np.ndarray:
     """One marker for each hump of the smoothed distance map of a mask.
 
     Parameters
     ----------
-    mask : array_like (H, W) of bool
+    mask : array_like (H, W) of bool or 0 and 1
         Foreground; touching objects may be one component.
     sigma : float
         Standard deviation in px of the Gaussian that smooths the distance map; 0 leaves it as it is.
@@ -137,16 +139,17 @@ def distance_markers(mask, sigma: float = 1.5, h: float = 0.5) -> np.ndarray:
     Raises
     ------
     TypeError
-        If `mask` is not boolean.
+        If `mask` is not numeric.
     ValueError
-        If `mask` is not 2-D, or `sigma` < 0 or `h` <= 0.
+        If `mask` is not 2-D or holds other values than 0 and 1, or `sigma` < 0 or `h` <= 0.
 
     References
     ----------
     Soille, "Morphological Image Analysis", 2nd ed., section 9.2 (markers). Derived in notebook 02.
     """
-    mask = as_mask(mask)
-    sigma, h = check_positive(sigma, "sigma", zero_allowed=True), check_positive(h, "h")
+    mask = as_mask(mask, "mask")
+    sigma, h = positive(sigma, "sigma", zero=True), positive(h, "h")
+    sigma = min(sigma, 10.0 * max(mask.shape))  # by then the map is constant, and a longer filter would fill the memory
     # the picture's edge counts as border, so that an object cut by it keeps a maximum of its own
     distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     smooth = ndimage.gaussian_filter(distance, sigma) if sigma else distance

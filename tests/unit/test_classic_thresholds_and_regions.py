@@ -84,6 +84,9 @@ METHODS = {
 }
 
 
+IN_UNITS = ("random_walker", "grabcut")
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_nan_is_refused_by_name(name):
     image = np.zeros((6, 6))
@@ -99,7 +102,7 @@ def test_infinity_is_refused_by_name_and_a_wall_only_in_a_relief(name):
     if name == "watershed":
         assert METHODS[name](image).all()
     else:
-        with pytest.raises(ValueError, match="image.*infinity"):
+        with pytest.raises(ValueError, match="image must be finite"):
             METHODS[name](image)
 
 
@@ -126,14 +129,53 @@ def test_complex_and_object_pictures_are_type_errors(name):
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float16, np.float32, np.float64])
 def test_a_constant_picture_is_no_trouble(name, dtype):
-    result = METHODS[name](np.full((6, 6), 3, dtype))
-    assert result is not None
+    image = np.full((6, 6), 3, dtype)
+    assert METHODS[name](image if dtype == np.uint8 or name not in IN_UNITS else image / 4) is not None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_values_of_0_to_255_are_refused_where_a_parameter_counts_in_0_to_1(name):
+    """As floats and as integers of unknown scale; elsewhere they give what the picture in 0..1 gives."""
+    image = np.random.default_rng(0).integers(0, 256, (6, 6))
+    for wide in (image, image.astype(np.int32), image.astype(float), image.astype(np.float32)):
+        if name in IN_UNITS:
+            with pytest.raises(ValueError, match="image must lie in 0..1, got .*; divide by .*255"):
+                METHODS[name](wide)
+        elif name in ("graph_cut", "slic"):
+            np.testing.assert_array_equal(METHODS[name](wide), METHODS[name](image / 255))
+
+
+@pytest.mark.parametrize("call", [
+    lambda mask: classic.watershed(np.zeros((4, 4)), np.eye(4, dtype=int), mask), classic.distance_markers,
+    lambda mask: classic.cut_energy(mask, np.zeros((2, 4, 4)), np.zeros((0, 2), int), np.zeros(0))])
+def test_masks_are_0_and_1(call):
+    square = np.zeros((4, 4), bool)
+    square[1:3, 1:3] = True
+    for dtype in (np.uint8, np.int64, np.float32, float):
+        np.testing.assert_array_equal(call(square.astype(dtype)), call(square))
+        with pytest.raises(ValueError, match="^(mask|in_object) must hold 0 and 1, got 0 and 255: divide by 255"):
+            call(255 * square.astype(dtype))
+
+
+def test_half_precision_and_values_side_by_side():
+    rng = np.random.default_rng(0)
+    image = np.concatenate([rng.normal(100, 3, 500), rng.normal(3000, 50, 500)]).astype(np.float16)[None]
+    assert classic.threshold_otsu(image) == classic.threshold_otsu(image.astype(float))
+    low, high = 1.0, np.nextafter(1.0, 2)                                  # no room for 256 bins between the two
+    assert classic.threshold_otsu(np.array([[low, high, high]])) == low
+
+
+def test_splits_of_a_histogram_are_checked():
+    for values, counts, name in (([1, 2], [1], "counts"), ([1, 2], [0, 1], "counts"), ([1, 2], [-1, 1], "counts"),
+                                 ([1, np.nan], [1, 1], "values"), ([], [], "values"), ([[1]], [[1]], "values")):
+        with pytest.raises(ValueError, match=f"^{name} must"):
+            classic.between_class_variance(values, counts)
 
 
 def test_what_else_is_refused():
     with pytest.raises(TypeError, match="image.*boolean"):
         classic.threshold_otsu(np.eye(3, dtype=bool))
-    with pytest.raises(ValueError, match="image.*infinity"):
+    with pytest.raises(ValueError, match="image must be finite"):
         classic.threshold_otsu(np.array([[0.0, np.inf]]))
     with pytest.raises(ValueError, match="nbins"):
         classic.threshold_otsu(np.random.default_rng(0).random((3, 3)), nbins=1)
@@ -146,3 +188,6 @@ def test_what_else_is_refused():
         classic.region_growing(image, (0, 0), -1)
     with pytest.raises(ValueError, match="connectivity"):
         classic.region_growing(image, (0, 0), 1, connectivity=8)
+    for beyond in (1e155, -1e155):
+        with pytest.raises(ValueError, match=r"image must be finite and within ±1e100"):
+            classic.random_walker(np.array([[0.0, beyond]]), np.array([[1, 2]]))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab import classic
+from seglab.classic.graph_cut import _network
 
 
 def seeded(seed, shape=(9, 10), labels=3, excluded=0):
@@ -87,7 +88,7 @@ def test_bad_seeds_are_named():
         classic.random_walker(image, np.ones((3, 4), int))
     with pytest.raises(ValueError, match="beta"):
         classic.random_walker(image, np.eye(3, dtype=int), beta=-1)
-    with pytest.raises(ValueError, match="image.*infinity"):
+    with pytest.raises(ValueError, match="image must be finite"):
         classic.random_walker(np.full((3, 3), np.inf), np.eye(3, dtype=int))
 
 
@@ -224,6 +225,45 @@ def test_kmeans_assigns_to_the_nearest_mean(seed, clusters):
     means = np.stack([points[assigned == k].mean(axis=0) for k in np.unique(assigned)])
     nearest = ((points[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
     np.testing.assert_array_equal(np.unique(assigned)[nearest], assigned)
+
+
+def test_kmeans_leaves_the_points_alone_and_takes_whole_numbers():
+    points = np.array([[0.0], [1.0], [5.0]])
+    before = points.copy()
+    classic.kmeans(points, 1, np.random.default_rng(0))                    # once its centre was a view of a point
+    np.testing.assert_array_equal(points, before)
+    for dtype in (np.int64, np.uint8):
+        whole = classic.kmeans(points.astype(dtype), 2, np.random.default_rng(0))
+        np.testing.assert_array_equal(whole, classic.kmeans(points, 2, np.random.default_rng(0)))
+
+
+def test_the_network_has_indices_of_32_bits():
+    """SciPy 1.13 and 1.14 refuse others: "Buffer dtype mismatch"."""
+    edges, length = classic.grid_edges((3, 4))
+    network = _network(np.arange(-6.0, 6), edges, length, True)
+    assert network.indices.dtype == network.indptr.dtype == np.int32
+
+
+def test_graphs_are_checked():
+    edges, length = classic.grid_edges((2, 2))
+    costs = np.zeros((2, 2, 2))
+    for call in (classic.min_cut, lambda *graph: classic.cut_energy(np.zeros((2, 2)), *graph)):
+        for graph, name in (((costs, edges + 1, length), "edges"), ((costs, edges - 1, length), "edges"),
+                            ((costs, edges, -length), "weights"), ((costs, edges, length[:, None]), "weights"),
+                            ((costs * np.nan, edges, length), "costs"), ((costs + 1e308, edges, length), "costs"),
+                            ((costs[0], edges, length), "costs"), ((costs, edges[:1], length), "edges")):
+            with pytest.raises(ValueError, match=f"^{name} must"):
+                call(*graph)
+        with pytest.raises(TypeError, match="^edges must be integers"):
+            call(costs, edges.astype(float), length)
+    with pytest.raises(ValueError, match="^shape must be two integers"):
+        classic.grid_edges((3, 3, 3))
+
+
+def test_a_narrow_edge_width_is_no_constant_picture():
+    edges, length = classic.grid_edges((1, 3))
+    weights = classic.boundary_weights(np.array([0.0, 0.0, 1.0]).reshape(1, 3, 1), edges, length, sigma=1e-200)
+    assert weights.tolist() == [1, 0]
 
 
 def test_kmeans_with_fewer_points_than_clusters():

@@ -61,6 +61,11 @@ def test_without_markers_nothing_is_flooded():
 def test_labels_beyond_16_bits_survive():
     markers = np.array([[70_000, 0, 70_001]])
     assert classic.watershed(np.zeros((1, 3)), markers).tolist() == [[70_000, 70_000, 70_001]]
+    for top in (2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, 2 ** 63 - 1):
+        basins = classic.watershed(np.zeros((1, 3)), np.array([[top, 0, 1]], np.uint64))
+        assert basins.tolist() == [[top, top, 1]] and basins.dtype == (np.int32 if top < 2 ** 31 else np.int64)
+    with pytest.raises(ValueError, match=r"markers must .*2\*\*63"):
+        classic.watershed(np.zeros((1, 3)), np.array([[2 ** 63, 0, 1]], np.uint64))
 
 
 def test_bad_arguments_are_named():
@@ -73,14 +78,15 @@ def test_bad_arguments_are_named():
         classic.watershed(relief, -np.ones((3, 3), int))
     with pytest.raises(ValueError, match="mask.*shape"):
         classic.watershed(relief, np.ones((3, 3), int), np.ones((2, 3), bool))
-    with pytest.raises(TypeError, match="mask"):
+    with pytest.raises(ValueError, match="mask"):
         classic.watershed(relief, np.ones((3, 3), int), np.full((3, 3), 0.5))
     with pytest.raises(ValueError, match="connectivity"):
         classic.watershed(relief, np.ones((3, 3), int), connectivity=4)
-    with pytest.raises(ValueError, match="h: expected"):
+    with pytest.raises(ValueError, match="h must be a finite number > 0"):
         classic.h_maxima(relief, 0)
     with pytest.raises(ValueError, match="sigma"):
         classic.distance_markers(relief > 1, sigma=-1)
+    assert classic.distance_markers(relief < 1, sigma=1e300).max() == 1          # no filter of 10^300 px
     with pytest.raises(ValueError, match="mask.*0 and 1"):
         classic.distance_markers(np.full((3, 3), 2))
 
