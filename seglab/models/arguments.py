@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from seglab.inputs import finite_image
+
 OUTPUT_STRIDES = (8, 16, 32)
 
 
@@ -36,3 +38,15 @@ def check_images(images: Tensor, channels: int) -> None:
         raise ValueError(f"images must have shape (N, {channels}, H, W) with N, H, W >= 1, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating point in 0..1 or normalised, got {images.dtype}")
+
+
+def check_unit_range(image: Tensor, name: str) -> None:
+    """Raise as :func:`seglab.inputs.finite_image` unless ``image`` is floating point, finite and in 0..1.
+
+    The range is looked up where the tensor lies; only a wrong one goes through the gate, for its words.
+    """
+    if image.is_floating_point():
+        low, high = image.detach().aminmax()
+        if low >= 0 and high <= 1:                             # false for NaN
+            return
+    finite_image(image, name, dims=(image.ndim,))

@@ -60,7 +60,7 @@ class ImagePooling(nn.Sequential):
     :class:`~seglab.models.pooled_norm.PooledBatchNorm2d`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(1), nn.Conv2d(in_channels, out_channels, 1, bias=False),
                          PooledBatchNorm2d(out_channels), nn.ReLU())
 
@@ -105,7 +105,7 @@ class ASPP(nn.Module):
     """
 
     def __init__(self, in_channels: int, rates: Sequence[int] = (12, 24, 36), out_channels: int = 256,
-                 separable: bool = False, dropout: float = 0.5):
+                 separable: bool = False, dropout: float = 0.5) -> None:
         super().__init__()
         rates = check_rates(rates)
         check_counts(in_channels=in_channels, out_channels=out_channels)

@@ -92,7 +92,7 @@ class Backbone(nn.Module):
 
     tap_channels: tuple[int, ...]
 
-    def __init__(self, in_channels: int = 3, output_stride: int = 32):
+    def __init__(self, in_channels: int = 3, output_stride: int = 32) -> None:
         super().__init__()
         check_counts(in_channels=in_channels)
         check_output_stride(output_stride)

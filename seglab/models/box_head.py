@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class TwoMLPHead(nn.Module):
     """Two fully connected layers with ReLU: (R, C, h, w) -> (R, width), where ``in_features = C * h * w``."""
 
-    def __init__(self, in_features: int, width: int = 1024):
+    def __init__(self, in_features: int, width: int = 1024) -> None:
         super().__init__()
         self.fc6 = nn.Linear(in_features, width)
         self.fc7 = nn.Linear(width, width)
@@ -25,7 +25,7 @@ class TwoMLPHead(nn.Module):
 class FastRCNNPredictor(nn.Module):
     """Class logits and one box a class: (R, width) -> (R, K) and (R, 4K); class 0 is the background."""
 
-    def __init__(self, width: int, num_classes: int):
+    def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
         self.cls_score = nn.Linear(width, num_classes)
         self.bbox_pred = nn.Linear(width, 4 * num_classes)

@@ -55,7 +55,7 @@ class DeepLabV1(DenseModel):
 
     def __init__(self, num_classes: int = 21, in_channels: int = 3, width: float | None = None, output_stride: int = 8,
                  kernel_size: int = 3, rate: int = 12, hidden: int = 1024, dropout: float = 0.5,
-                 backbone: Callable[..., Backbone] = VGG16):
+                 backbone: Callable[..., Backbone] = VGG16) -> None:
         check_counts(num_classes=num_classes, kernel_size=kernel_size, rate=rate, hidden=hidden)
         options = {} if width is None else {"width": width}
         net = backbone(output_stride=output_stride, in_channels=in_channels, **options)

@@ -41,7 +41,7 @@ class ASPPSum(nn.Module):
     """
 
     def __init__(self, in_channels: int, num_classes: int, rates: Sequence[int] = (6, 12, 18, 24),
-                 hidden: int | None = None):
+                 hidden: int | None = None) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, num_classes=num_classes)
         self.branches = nn.ModuleList(_branch(in_channels, num_classes, rate, hidden) for rate in check_rates(rates))
@@ -85,6 +85,6 @@ class DeepLabV2(DenseModel):
     """
 
     def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet101, output_stride: int = 8,
-                 rates: Sequence[int] = (6, 12, 18, 24), hidden: int | None = None, in_channels: int = 3):
+                 rates: Sequence[int] = (6, 12, 18, 24), hidden: int | None = None, in_channels: int = 3) -> None:
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         super().__init__(net, ASPPSum(net.channels[-1], num_classes, rates, hidden))

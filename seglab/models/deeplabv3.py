@@ -22,7 +22,7 @@ class DeepLabHead(nn.Sequential):
     the projection itself.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, rates: Sequence[int], channels: int = 256):
+    def __init__(self, in_channels: int, num_classes: int, rates: Sequence[int], channels: int = 256) -> None:
         super().__init__(
             ASPP(in_channels, rates, channels),
             *conv_norm_relu(nn.Conv2d(channels, channels, 3, padding=1, bias=False), channels),
@@ -57,7 +57,7 @@ class DeepLabV3(DenseModel):
 
     def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet50, output_stride: int = 8,
                  rates: Sequence[int] | None = None, multi_grid: Sequence[int] | None = None, aux_loss: bool = False,
-                 in_channels: int = 3):
+                 in_channels: int = 3) -> None:
         check_counts(num_classes=num_classes)
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         if rates is None:

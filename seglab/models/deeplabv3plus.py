@@ -77,7 +77,7 @@ class DeepLabV3Plus(DenseModel):
 
     def __init__(self, backbone: Backbone, num_classes: int, output_stride: int = 16,
                  rates: Sequence[int] = (6, 12, 18), channels: int = 256, low_level_channels: int = 48,
-                 separable: bool = True, decoder: bool = True, dropout: float = 0.1):
+                 separable: bool = True, decoder: bool = True, dropout: float = 0.1) -> None:
         super().__init__(backbone, None)
         check_counts(num_classes=num_classes, channels=channels)
         check_counts(0, low_level_channels=low_level_channels)

@@ -28,7 +28,8 @@ class DenseModel(nn.Module):
     pixel is the centre of the square of input pixels it covers, for every size.
     """
 
-    def __init__(self, backbone: Backbone, classifier: nn.Module | None, aux_classifier: nn.Module | None = None):
+    def __init__(self, backbone: Backbone, classifier: nn.Module | None,
+                 aux_classifier: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone, self.classifier, self.aux_classifier = backbone, classifier, aux_classifier
 

@@ -44,7 +44,8 @@ def check_targets(targets: Sequence[Mapping[str, Tensor]], sizes: Sequence[tuple
             for i, (target, size) in enumerate(zip(targets, sizes))]
 
 
-def _check(target, name, size, num_classes, masks):
+def _check(target: dict[str, Tensor], name: str, size: tuple[int, int], num_classes: int, masks: bool
+           ) -> dict[str, Tensor]:
     for key in ("boxes", "labels"):
         if key not in target:
             raise ValueError(f"{name} must hold {key!r}, got {sorted(target)}")
@@ -77,7 +78,7 @@ def _check(target, name, size, num_classes, masks):
     return target
 
 
-def _check_masks(target, name, size, count):
+def _check_masks(target: dict[str, Tensor], name: str, size: tuple[int, int], count: int) -> None:
     if ("masks" in target) == ("instances" in target):
         raise ValueError(f"{name} must hold either 'masks' or 'instances', got {sorted(target)}")
     key = "masks" if "masks" in target else "instances"

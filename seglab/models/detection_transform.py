@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seglab.models.arguments import check_unit_range
 from seglab.models.imagenet import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -51,7 +52,7 @@ class DetectionTransform(nn.Module):
 
     def __init__(self, min_size: int | Sequence[int] = 800, max_size: int = 1333,
                  image_mean: Sequence[float] = IMAGENET_MEAN, image_std: Sequence[float] = IMAGENET_STD,
-                 size_divisible: int = 32):
+                 size_divisible: int = 32) -> None:
         super().__init__()
         self.min_size = (min_size,) if isinstance(min_size, int) else tuple(min_size)
         if not self.min_size or min(*self.min_size, max_size, size_divisible) < 1:
@@ -82,7 +83,8 @@ class DetectionTransform(nn.Module):
         Raises
         ------
         TypeError, ValueError
-            For pictures that are not float (C, H, W) of the right number of channels, are empty or hold NaN.
+            For pictures that are not float (C, H, W) of the right number of channels, are empty, hold NaN, or do not
+            lie in 0..1.
         """
         self._check(images)
         resized, moved = [], []
@@ -94,27 +96,26 @@ class DetectionTransform(nn.Module):
         sizes = [tuple(image.shape[-2:]) for image in resized]
         return DetectionBatch(self._pad(resized), sizes, moved if targets is not None else None)
 
-    def _check(self, images):
+    def _check(self, images: Sequence[Tensor]) -> None:
         if isinstance(images, Tensor) and images.ndim == 4:
             images = list(images)
         if isinstance(images, Tensor) or not isinstance(images, Sequence) or not len(images):
-            raise TypeError("images must be a list of at least one (C, H, W) tensor")
+            raise TypeError("images must be a list of at least one (C, H, W) tensor, "
+                            f"got {'none' if isinstance(images, Sequence) else type(images).__name__}")
         for i, image in enumerate(images):
-            if not isinstance(image, Tensor) or not image.is_floating_point():
-                raise TypeError(f"images[{i}] must be a floating point tensor in 0..1, "
-                                f"got {getattr(image, 'dtype', type(image).__name__)}")
+            if not isinstance(image, Tensor):
+                raise TypeError(f"images[{i}] must be a tensor, got {type(image).__name__}")
             if image.ndim != 3 or image.shape[0] != len(self.image_mean) or 0 in image.shape:
                 raise ValueError(f"images[{i}] must have shape ({len(self.image_mean)}, H, W), "
                                  f"got {tuple(image.shape)}")
-            if not torch.isfinite(image).all():
-                raise ValueError(f"images[{i}] must be finite, got NaN or infinity")
+            check_unit_range(image, f"images[{i}]")
 
-    def _normalise(self, image):
+    def _normalise(self, image: Tensor) -> Tensor:
         mean, std = (torch.tensor(v, dtype=image.dtype, device=image.device)[:, None, None]
                      for v in (self.image_mean, self.image_std))
         return (image - mean) / std
 
-    def _output_size(self, size):
+    def _output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width after resizing; draws a size in training even if there is only one, as torchvision."""
         shorter = self.min_size[-1]
         if self.training:
@@ -122,7 +123,7 @@ class DetectionTransform(nn.Module):
         scale = min(shorter / min(size), self.max_size / max(size))
         return tuple(max(math.floor(side * scale), 1) for side in size)
 
-    def _pad(self, images):
+    def _pad(self, images: Sequence[Tensor]) -> Tensor:
         height, width = (math.ceil(max(image.shape[axis] for image in images) / self.size_divisible)
                          * self.size_divisible for axis in (1, 2))
         batch = images[0].new_zeros((len(images), images[0].shape[0], height, width))

@@ -45,7 +45,7 @@ class DilatedContext(nn.Module):
     logits.
     """
 
-    def __init__(self, channels: int, size: str = "basic"):
+    def __init__(self, channels: int, size: str = "basic") -> None:
         super().__init__()
         check_counts(channels=channels)
         if size not in MULTIPLES:

@@ -4,6 +4,7 @@ Ren, He, Girshick, Sun, NIPS 2015, on a feature pyramid (Lin et al., CVPR 2017).
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -68,12 +69,13 @@ rpn_score_thresh
                  box_head: nn.Module | None = None, box_predictor: nn.Module | None = None,
                  box_score_thresh: float = 0.05, box_nms_thresh: float = 0.5, box_detections_per_img: int = 100,
                  box_fg_iou_thresh: float = 0.5, box_bg_iou_thresh: float = 0.5,
-                 box_batch_size_per_image: int = 512, box_positive_fraction: float = 0.25, **branch):
+                 box_batch_size_per_image: int = 512, box_positive_fraction: float = 0.25, **branch: Any) -> None:
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"num_classes must be >= 2, the background counts, got {num_classes}")
         if not hasattr(backbone, "out_channels"):
-            raise ValueError("backbone must have an attribute out_channels, the channels of each of its maps")
+            raise ValueError("backbone must have an attribute out_channels, the channels of each of its maps, "
+                             f"got {type(backbone).__name__}; a backbone becomes one in ResNetFPN(backbone)")
         self.num_classes = num_classes
         self.transform = DetectionTransform(min_size, max_size, image_mean, image_std, size_divisible)
         self.backbone = backbone

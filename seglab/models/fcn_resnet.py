@@ -20,7 +20,7 @@ class FCNHead(nn.Sequential):
     ``(N, in_channels, h, w)`` -> ``(N, num_classes, h, w)``; also the auxiliary head of every network here.
     """
 
-    def __init__(self, in_channels: int, num_classes: int):
+    def __init__(self, in_channels: int, num_classes: int) -> None:
         channels = max(1, in_channels // 4)
         super().__init__(
             nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
@@ -51,7 +51,7 @@ class FCNResNet(DenseModel):
     """
 
     def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet50, output_stride: int = 8,
-                 aux_loss: bool = False, in_channels: int = 3):
+                 aux_loss: bool = False, in_channels: int = 3) -> None:
         check_counts(num_classes=num_classes)
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         super().__init__(net, FCNHead(net.channels[-1], num_classes),

@@ -2,6 +2,8 @@
 
 Source: Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017. Built in notebook 12.
 """
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ class FPN(nn.Module):
     ``layer_blocks.i.0``; the older ``inner_blocks.i`` are renamed on loading.
     """
 
-    def __init__(self, in_channels_list: list[int], out_channels: int):
+    def __init__(self, in_channels_list: list[int], out_channels: int) -> None:
         super().__init__()
         self.inner_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(c, out_channels, 1)) for c in in_channels_list)
         self.layer_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(out_channels, out_channels, 3, padding=1))
@@ -54,7 +56,7 @@ class FPN(nn.Module):
         maps = [layer(x) for layer, x in zip(self.layer_blocks, sums, strict=True)]
         return [*maps, F.max_pool2d(maps[-1], kernel_size=1, stride=2)]
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for key in [k for k in state_dict if k.startswith((f"{prefix}inner_blocks.", f"{prefix}layer_blocks."))]:
             block, i, *rest = key.removeprefix(prefix).split(".")
             if len(rest) == 1:                                          # the published files: inner_blocks.0.weight

@@ -6,6 +6,7 @@ alternatives. Built in notebook 14.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 class MaskHead(nn.Sequential):
     """3x3 convolutions with ReLU that keep the size: (P, C, h, w) -> (P, channels[-1], h, w)."""
 
-    def __init__(self, in_channels: int, channels: Sequence[int] = (256, 256, 256, 256)):
+    def __init__(self, in_channels: int, channels: Sequence[int] = (256, 256, 256, 256)) -> None:
         widths = [in_channels, *channels]
         super().__init__(*(nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU(inplace=True))
                            for a, b in zip(widths, widths[1:])))
@@ -24,7 +25,7 @@ class MaskHead(nn.Sequential):
             nn.init.kaiming_normal_(block[0].weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(block[0].bias)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for kind in ("weight", "bias"):
             for i in range(len(self)):                           # the names in the published files count from 1
                 if f"{prefix}mask_fcn{i + 1}.{kind}" in state_dict:
@@ -38,7 +39,7 @@ class MaskPredictor(nn.Sequential):
     ``num_classes=1`` makes the masks class-agnostic: one mask a RoI, whatever its class.
     """
 
-    def __init__(self, in_channels: int, channels: int, num_classes: int):
+    def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
         super().__init__(OrderedDict(conv5_mask=nn.ConvTranspose2d(in_channels, channels, 2, 2),
                                      relu=nn.ReLU(inplace=True),
                                      mask_fcn_logits=nn.Conv2d(channels, num_classes, 1)))
@@ -53,7 +54,7 @@ class MLPMaskPredictor(nn.Sequential):
     together: pass ``nn.Identity()`` as the head.
     """
 
-    def __init__(self, in_features: int, width: int, num_classes: int, size: int = 28):
+    def __init__(self, in_features: int, width: int, num_classes: int, size: int = 28) -> None:
         super().__init__(nn.Flatten(), nn.Linear(in_features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
                          nn.Linear(width, num_classes * size * size), nn.Unflatten(1, (num_classes, size, size)))
 

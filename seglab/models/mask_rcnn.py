@@ -6,6 +6,7 @@ He, Gkioxari, Dollár, Girshick, ICCV 2017. Built in notebook 14.
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class MaskRCNN(FasterRCNN):
     def __init__(self, backbone: nn.Module, num_classes: int, *, mask_roi_pool: nn.Module | None = None,
                  mask_head: nn.Module | None = None, mask_predictor: nn.Module | None = None,
                  mask_loss: Callable[..., Tensor] = sigmoid_mask_loss,
-                 mask_probabilities: Callable[..., Tensor] = sigmoid_mask_probabilities, **options):
+                 mask_probabilities: Callable[..., Tensor] = sigmoid_mask_probabilities, **options: Any) -> None:
         mask_roi_pool = RoIPooler(14) if mask_roi_pool is None else mask_roi_pool
         if mask_head is None:
             mask_head = MaskHead(getattr(backbone, "out_channels", 256))
@@ -61,14 +62,14 @@ class MaskRCNN(FasterRCNN):
                          mask_predictor=mask_predictor, mask_loss=mask_loss, mask_probabilities=mask_probabilities,
                          **options)
 
-    def to_picture(self, found, old, new):
+    def to_picture(self, found: dict[str, Tensor], old: tuple[int, int], new: tuple[int, int]) -> dict[str, Tensor]:
         """As in :class:`FasterRCNN`; masks (D, 1, m, m) are pasted to (D, 1, *new)."""
         found = super().to_picture(found, old, new)
         return {**found, "masks": paste_masks(found["masks"], found["boxes"], new)}
 
 
-def maskrcnn_resnet50_fpn(num_classes: int = 91, norm: Callable[[int], nn.Module] = nn.BatchNorm2d, **options
-                          ) -> MaskRCNN:
+def maskrcnn_resnet50_fpn(num_classes: int = 91, norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+                          **options: Any) -> MaskRCNN:
     """Mask R-CNN on ResNet-50 with a feature pyramid: 44.4 million parameters for COCO's 91 classes.
 
     Parameters
@@ -90,7 +91,7 @@ def maskrcnn_resnet50_fpn(num_classes: int = 91, norm: Callable[[int], nn.Module
     return MaskRCNN(ResNetFPN(resnet50(norm=norm)), num_classes, **options)
 
 
-def load_coco_v1(path: str | Path, **options) -> MaskRCNN:
+def load_coco_v1(path: str | Path, **options: Any) -> MaskRCNN:
     """The published COCO_V1 detector (box AP 37.9, mask AP 34.6 on COCO val2017, says torchvision), in eval mode.
 
     Parameters

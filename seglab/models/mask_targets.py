@@ -7,8 +7,6 @@ From one label map (H, W) as well as from a stack of masks (N, H, W): with 2,000
 import torch
 from torch import Tensor
 
-POINTS = 1 << 16            # sampling points looked at together: what fits the cache
-
 
 @torch.no_grad()
 def mask_targets(maps: Tensor, objects: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -32,15 +30,18 @@ def mask_targets(maps: Tensor, objects: Tensor, boxes: Tensor, size: int) -> Ten
 
     Raises
     ------
+    TypeError
+        Maps of floats.
     ValueError
         Other shapes, an object out of range, boxes that are NaN or infinite.
 
     Notes
     -----
-    The numbers of ``roi_align(masks, rois, size, 1.0, sampling_ratio=-1)``, to the last bit: the same points (as many
-    a bin as it has pixels, rounded up), the same four weights, added in the same order. A point's value is the sum of
-    the weights of those of its four pixels that carry the object's id. RoIs with many points come first, so that each
-    round of the loop works on the RoIs that still have points to add.
+    ``roi_align(masks, rois, size, 1.0, sampling_ratio=-1)`` up to rounding. RoIAlign is a product, A_y F A_x^T, with
+    one matrix an axis that holds the mean bilinear weights of a bin's sampling points (notebook 13). F is the part of
+    the map that the RoI touches, 1 where it carries the object's id, so each pixel is looked up once, however many
+    points are near it. With few pixels a RoI the handful of calls for each RoI is what it costs. Computed on the CPU,
+    where the truth comes from; of a model on a GPU map and boxes travel there and back.
 
     References
     ----------
@@ -48,6 +49,8 @@ def mask_targets(maps: Tensor, objects: Tensor, boxes: Tensor, size: int) -> Ten
     """
     if maps.ndim not in (2, 3):
         raise ValueError(f"maps must have shape (H, W) or (N, H, W), got {tuple(maps.shape)}")
+    if maps.is_floating_point():
+        raise TypeError(f"maps must be a label map of integers, or masks of bools or integers, got {maps.dtype}")
     if boxes.ndim != 2 or boxes.shape[1] != 4 or objects.shape != boxes.shape[:1]:
         raise ValueError(f"objects and boxes must have shape (P,) and (P, 4), got {tuple(objects.shape)} and "
                          f"{tuple(boxes.shape)}")
@@ -61,66 +64,41 @@ def mask_targets(maps: Tensor, objects: Tensor, boxes: Tensor, size: int) -> Ten
         maps, planes, values = maps[None], torch.zeros_like(objects), objects + 1
     else:
         planes, values = objects, torch.ones_like(objects)
-    if maps.dtype == torch.bool:
-        maps = maps.view(torch.uint8)
-    if int(values.max()) > torch.iinfo(maps.dtype).max:                     # an id that is not in the map must not wrap
-        maps = maps.long()
-
-    sides = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1.0)                    # (P, 2): width, height
-    bins = sides / size
-    across, down = bins.ceil().long().unbind(1)                             # points a bin
-    count = across * down
-    order = count.argsort(descending=True)
-    boxes, bins, across, down, count, planes, values = (
-        v[order] for v in (boxes, bins, across, down, count, planes, values))
-    total = boxes.new_zeros((len(boxes), size, size))
-    first, last = 0, int(count[0])
-    ascending = count.flip(0).contiguous()
-    while first < last:
-        active = len(count) - int(torch.searchsorted(ascending, first, right=True))   # RoIs with more points than that
-        rounds = min(max(POINTS // (active * size * size), 1), last - first)
-        point = torch.arange(first, first + rounds, device=boxes.device)[:, None]     # (rounds, 1)
-        a = slice(0, active)
-        row, column = point // across[a], point % across[a]                           # (rounds, active)
-        y = _positions(boxes[a, 1], bins[a, 1], row, down[a], size)
-        x = _positions(boxes[a, 0], bins[a, 0], column, across[a], size)
-        value = _bilinear(maps, planes[a], values[a], y, x)
-        value *= (point < count[a])[..., None, None]
-        for step in value:                                                            # in order, as the kernel adds
-            total[a] += step
-        first += rounds
-    total /= count[:, None, None]
-    return torch.empty_like(total).index_copy_(0, order, total)
+    exact = boxes.to("cpu", torch.promote_types(boxes.dtype, torch.float32))
+    top, height, a_y = _axis(exact[:, 1], exact[:, 3], size, maps.shape[1])
+    left, width, a_x = _axis(exact[:, 0], exact[:, 2], size, maps.shape[2])
+    places = torch.stack([planes.cpu(), values.cpu(), top, height, left, width], 1).tolist()
+    targets = exact.new_empty(len(boxes), size, size).numpy()
+    maps, a_y, a_x = maps.cpu().numpy(), a_y.numpy(), a_x.numpy()           # NumPy's calls on few pixels cost a fifth
+    for k, (plane, value, y, h, x, w) in enumerate(places):
+        own = (maps[plane, y:y + h, x:x + w] == value).astype(targets.dtype)
+        targets[k] = a_y[k, :, :h] @ (own @ a_x[k, :, :w].T)
+    return torch.from_numpy(targets).to(boxes)
 
 
-def _positions(start, bin_side, step, steps, size):
-    """Coordinates (rounds, P, size) of one sampling point in every bin along one axis."""
-    bins = torch.arange(size, device=start.device, dtype=start.dtype)
-    inside = (step.to(start) + 0.5) * bin_side / steps.to(start)
-    return start[:, None] + bins * bin_side[:, None] + inside[..., None]
+def _axis(start: Tensor, end: Tensor, size: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """One axis of all RoIs: the first pixel that each touches, how many, and the bins' mean weights on them (P, m, n).
 
-
-def _bilinear(maps, planes, values, y, x):
-    """Interpolated [maps[plane] == value] at the grid of y (R, P, m) and x (R, P, m): (R, P, m, m)."""
-    height, width = maps.shape[-2:]
-    y_low, y_high, y_far, y_near = _taps(y, height)
-    x_low, x_high, x_far, x_near = _taps(x, width)
-    flat = maps.reshape(-1)
-    wanted = values.to(maps.dtype)[:, None, None]
-    rows = [(planes[:, None] * height + tap) * width for tap in (y_low, y_high)]
-    total = 0
-    for line, wy in zip(rows, (y_near, y_far)):
-        for tap, wx in ((x_low, x_near), (x_high, x_far)):
-            pixel = line[..., None] + tap[..., None, :]
-            hit = flat.index_select(0, pixel.reshape(-1)).view(pixel.shape) == wanted    # ten times faster than [pixel]
-            total = total + wy[..., None] * wx[..., None, :] * hit.to(y)
-    return total
-
-
-def _taps(position, length):
-    """The two pixels beside each position and their weights, zero where the position is outside the picture."""
-    inside = (position >= -1) & (position <= length)
-    position = position.clamp(min=0)
-    low = position.floor().clamp(max=length - 1)
-    far = (position - low) * (position < length - 1)                       # beyond the last pixel's centre: its value
-    return low.long(), (low + 1).clamp(max=length - 1).long(), far * inside, (1 - far) * inside
+    As many points a bin as it has pixels, rounded up; a point within a pixel of the picture takes the edge's value, one
+    farther out is 0. Of boxes that reach far beyond the picture only the points on it are looked at.
+    """
+    side = (end - start).clamp(min=1.0) / size
+    points = side.ceil()
+    begin = (start[:, None] + torch.arange(size).to(start) * side[:, None])[..., None]          # (P, m, 1)
+    side, points = side[:, None, None], points[:, None, None]
+    number = torch.arange(min(int(points.max()), length + 6)).to(start)
+    if len(number) == length + 6:
+        number = number + ((-1 - begin) / side * points - 1).floor().clamp(min=0)
+    place = begin + (number + 0.5) * side / points                                              # (P, m, points)
+    share = ((place >= -1) & (place <= length) & (number < points)) / points
+    place = place.clamp(0, length - 1)
+    low = place.floor()
+    far, low = place - low, low.long()
+    used = share > 0
+    first = torch.where(used, low, length - 1).flatten(1).amin(1)
+    count = torch.where(used, low + 2 - first[:, None, None], 1).flatten(1).amax(1)
+    count = torch.minimum(count, length - first)
+    last = int(count.max()) - 1
+    at = (low - first[:, None, None]).clamp(0, last)
+    weights = start.new_zeros(len(start), size, last + 1).scatter_add_(2, at, share * (1 - far))
+    return first, count, weights.scatter_add_(2, (at + 1).clamp(max=last), share * far)

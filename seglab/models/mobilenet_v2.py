@@ -31,7 +31,7 @@ class InvertedResidual(nn.Module):
     ``(N, in_channels, H, W)`` -> ``(N, out_channels, ceil(H / stride), ceil(W / stride))``.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int, dilation: int = 1):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int, dilation: int = 1) -> None:
         super().__init__()
         hidden = in_channels * expansion
         layers: list[nn.Module] = [conv_norm_relu6(in_channels, hidden, 1)] if expansion != 1 else []
@@ -97,7 +97,7 @@ class MobileNetV2(nn.Module):
     Sandler et al.: MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018, table 2.
     """
 
-    def __init__(self, num_classes: int = 1000, width: float = 1.0, dropout: float = 0.2):
+    def __init__(self, num_classes: int = 1000, width: float = 1.0, dropout: float = 0.2) -> None:
         super().__init__()
         layers, channels = inverted_residuals(width, 32, 3)
         last = _divisible(1280 * max(1.0, width))
@@ -133,7 +133,7 @@ class MobileNetV2Backbone(Backbone):
     belongs to the classifier (``segmentation_models_pytorch`` keeps it). Channels 24, 32, 96, 320, and 16 before them.
     """
 
-    def __init__(self, width: float = 1.0, output_stride: int = 32, in_channels: int = 3):
+    def __init__(self, width: float = 1.0, output_stride: int = 32, in_channels: int = 3) -> None:
         super().__init__(in_channels, output_stride)
         layers, channels = inverted_residuals(width, output_stride, in_channels)
         self.features = nn.Sequential(*layers)

@@ -33,7 +33,7 @@ class PyramidPooling(nn.Module):
         What a cell keeps of its pixels.
     """
 
-    def __init__(self, in_channels: int, bins: Sequence[int] = (1, 2, 3, 6), pool: str = "average"):
+    def __init__(self, in_channels: int, bins: Sequence[int] = (1, 2, 3, 6), pool: str = "average") -> None:
         super().__init__()
         bins = check_rates(bins, "bins") if len(bins) else ()
         if pool not in POOLS:
@@ -66,7 +66,7 @@ class PSPHead(nn.Module):
     """
 
     def __init__(self, in_channels: int, num_classes: int, bins: Sequence[int] = (1, 2, 3, 6), pool: str = "average",
-                 channels: int = 512):
+                 channels: int = 512) -> None:
         super().__init__()
         self.pyramid = PyramidPooling(in_channels, bins, pool)
         wide = in_channels + len(self.pyramid.bins) * self.pyramid.channels
@@ -113,7 +113,7 @@ class PSPNet(DenseModel):
 
     def __init__(self, num_classes: int = 21, backbone: Callable[..., Backbone] = resnet50, output_stride: int = 8,
                  bins: Sequence[int] = (1, 2, 3, 6), pool: str = "average", channels: int = 512, aux_loss: bool = True,
-                 in_channels: int = 3):
+                 in_channels: int = 3) -> None:
         check_counts(num_classes=num_classes, channels=channels)
         net = backbone(output_stride=output_stride, in_channels=in_channels)
         super().__init__(net, PSPHead(net.channels[-1], num_classes, bins, pool, channels),

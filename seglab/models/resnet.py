@@ -5,6 +5,7 @@ torchvision's ResNet without its classifier (``fc``), so that its ImageNet files
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ class FrozenBatchNorm2d(nn.Module):
         Added to the variance. torchvision's published COCO_V1 detectors were trained with 0.0.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-5):
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         self.register_buffer("weight", torch.ones(channels))
@@ -35,7 +36,7 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         state_dict.pop(prefix + "num_batches_tracked", None)   # BatchNorm2d files have it, a constant has no use for it
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -65,7 +66,7 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, later_dilation: int,
-                 norm: Callable, shortcut):
+                 norm: Callable[[int], nn.Module], shortcut: nn.Module | None) -> None:
         super().__init__()
         self.conv1 = conv3x3(channels_in, channels, stride, dilation)
         self.bn1 = norm(channels)
@@ -91,7 +92,7 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(self, channels_in: int, channels: int, stride: int, dilation: int, later_dilation: int,
-                 norm: Callable, shortcut):
+                 norm: Callable[[int], nn.Module], shortcut: nn.Module | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
         self.bn1 = norm(channels)
@@ -135,7 +136,7 @@ class ResNet(Backbone):
     """
 
     def __init__(self, block: type, layers: Sequence[int], width: int = 64, in_channels: int = 3,
-                 output_stride: int = 32, norm: Callable[[int], nn.Module] = nn.BatchNorm2d):
+                 output_stride: int = 32, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> None:
         super().__init__(in_channels, output_stride)
         check_counts(width=width)
         if len(layers) != 4 or min(layers) < 1:
@@ -171,16 +172,16 @@ class ResNet(Backbone):
         return maps
 
 
-def resnet18(**options) -> ResNet:
+def resnet18(**options: Any) -> ResNet:
     """ResNet-18: channels 64, 128, 256, 512. ``options`` as for ``ResNet``."""
     return ResNet(BasicBlock, (2, 2, 2, 2), **options)
 
 
-def resnet50(**options) -> ResNet:
+def resnet50(**options: Any) -> ResNet:
     """ResNet-50: channels 256, 512, 1024, 2048. ``options`` as for ``ResNet``."""
     return ResNet(Bottleneck, (3, 4, 6, 3), **options)
 
 
-def resnet101(**options) -> ResNet:
+def resnet101(**options: Any) -> ResNet:
     """ResNet-101, the backbone of DeepLab v2: channels as for ResNet-50. ``options`` as for ``ResNet``."""
     return ResNet(Bottleneck, (3, 4, 23, 3), **options)

@@ -29,7 +29,7 @@ class ResNetFPN(nn.Module):
         For other levels, or two of them at the same stride.
     """
 
-    def __init__(self, body: Backbone, out_channels: int = 256, levels: Sequence[int] = (0, 1, 2, 3)):
+    def __init__(self, body: Backbone, out_channels: int = 256, levels: Sequence[int] = (0, 1, 2, 3)) -> None:
         super().__init__()
         if not levels or sorted(set(levels)) != list(levels) or not set(levels) <= {0, 1, 2, 3}:
             raise ValueError(f"levels must be increasing numbers out of 0, 1, 2, 3, got {tuple(levels)}")

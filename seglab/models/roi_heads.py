@@ -5,6 +5,7 @@ Built in notebook 14. Parameter names are torchvision's.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class RoIHeads(nn.Module):
     def __init__(self, box_roi_pool: nn.Module, box_head: nn.Module, box_predictor: nn.Module,
                  fg_iou_thresh: float = 0.5, bg_iou_thresh: float = 0.5, batch_size_per_image: int = 512,
                  positive_fraction: float = 0.25, score_thresh: float = 0.05, nms_thresh: float = 0.5,
-                 detections_per_img: int = 100):
+                 detections_per_img: int = 100) -> None:
         super().__init__()
         self.box_roi_pool, self.box_head, self.box_predictor = box_roi_pool, box_head, box_predictor
         self.fg_iou_thresh, self.bg_iou_thresh = fg_iou_thresh, bg_iou_thresh
@@ -126,7 +127,7 @@ class MaskRoIHeads(RoIHeads):
 
     def __init__(self, *box_parts: nn.Module, mask_roi_pool: nn.Module, mask_head: nn.Module,
                  mask_predictor: nn.Module, mask_loss: Callable[..., Tensor] = sigmoid_mask_loss,
-                 mask_probabilities: Callable[..., Tensor] = sigmoid_mask_probabilities, **options):
+                 mask_probabilities: Callable[..., Tensor] = sigmoid_mask_probabilities, **options: Any) -> None:
         super().__init__(*box_parts, **options)
         self.mask_roi_pool, self.mask_head, self.mask_predictor = mask_roi_pool, mask_head, mask_predictor
         self.mask_loss, self.mask_probabilities = mask_loss, mask_probabilities
@@ -135,7 +136,8 @@ class MaskRoIHeads(RoIHeads):
         """Mask logits (P, K, m, m) of all boxes of all pictures, single precision or better."""
         return _single(self.mask_predictor(self.mask_head(self.mask_roi_pool(features, boxes, size))))
 
-    def branch_losses(self, features, positives, size, targets):
+    def branch_losses(self, features: Sequence[Tensor], positives: TrainingRoIs, size: tuple[int, int],
+                      targets: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """``loss_mask``."""
         logits = self.masks(features, positives.boxes, size)
         wanted = [mask_targets(target["instances" if "instances" in target else "masks"], objects, boxes,
@@ -143,7 +145,8 @@ class MaskRoIHeads(RoIHeads):
                   for target, objects, boxes in zip(targets, positives.objects, positives.boxes)]
         return {"loss_mask": self.mask_loss(logits, torch.cat(positives.labels), torch.cat(wanted))}
 
-    def branch_outputs(self, features, detections, size):
+    def branch_outputs(self, features: Sequence[Tensor], detections: list[dict[str, Tensor]], size: tuple[int, int]
+                       ) -> list[dict[str, Tensor]]:
         """Adds ``"masks"`` (D, 1, m, m), probabilities inside the box."""
         logits = self.masks(features, [found["boxes"] for found in detections], size)
         masks = self.mask_probabilities(logits, torch.cat([found["labels"] for found in detections]))

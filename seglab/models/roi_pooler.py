@@ -39,7 +39,7 @@ class RoIPooler(nn.Module):
     """
 
     def __init__(self, output_size: int | tuple[int, int], operator: Callable[..., Tensor] = align_two_by_two,
-                 levels: int | None = None, canonical_scale: int = 224, canonical_level: int = 4):
+                 levels: int | None = None, canonical_scale: int = 224, canonical_level: int = 4) -> None:
         super().__init__()
         self.output_size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
         if len(self.output_size) != 2 or min(self.output_size) < 1:

@@ -3,6 +3,9 @@
 Source: Ren et al., "Faster R-CNN", NIPS 2015, section 3; with a pyramid: Lin et al., CVPR 2017, section 4.1. Built in
 notebook 12. Parameters, numbers and their order are those of torchvision's ``RegionProposalNetwork``.
 """
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,7 +30,7 @@ class RPNHead(nn.Module):
         Anchors a cell.
     """
 
-    def __init__(self, in_channels: int, num_anchors: int):
+    def __init__(self, in_channels: int, num_anchors: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(nn.Sequential(nn.Conv2d(in_channels, in_channels, 3, padding=1), nn.ReLU()))
         self.cls_logits = nn.Conv2d(in_channels, num_anchors, 1)
@@ -41,7 +44,7 @@ class RPNHead(nn.Module):
         hidden = [self.conv(feature) for feature in features]
         return [self.cls_logits(x) for x in hidden], [self.bbox_pred(x) for x in hidden]
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         for kind in ("weight", "bias"):
             if f"{prefix}conv.{kind}" in state_dict:                    # the name in the published files
                 state_dict[f"{prefix}conv.0.0.{kind}"] = state_dict.pop(f"{prefix}conv.{kind}")
@@ -86,10 +89,12 @@ class RPN(nn.Module):
     `assign_targets` and `compute_loss`. Only the best anchors of a level are decoded.
     """
 
-    def __init__(self, in_channels: int = 256, sizes=((32,), (64,), (128,), (256,), (512,)),
-                 aspect_ratios=(0.5, 1.0, 2.0), fg_iou_thresh: float = 0.7, bg_iou_thresh: float = 0.3,
-                 batch_size_per_image: int = 256, positive_fraction: float = 0.5, pre_nms_top_n=None,
-                 post_nms_top_n=None, nms_thresh: float = 0.7, score_thresh: float = 0.0):
+    def __init__(self, in_channels: int = 256,
+                 sizes: Sequence[Sequence[float]] = ((32,), (64,), (128,), (256,), (512,)),
+                 aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0), fg_iou_thresh: float = 0.7,
+                 bg_iou_thresh: float = 0.3, batch_size_per_image: int = 256, positive_fraction: float = 0.5,
+                 pre_nms_top_n: dict[str, int] | None = None, post_nms_top_n: dict[str, int] | None = None,
+                 nms_thresh: float = 0.7, score_thresh: float = 0.0) -> None:
         super().__init__()
         if len({len(level) for level in sizes}) != 1:
             raise ValueError(f"sizes must hold equally many sizes for each map, got {sizes}")

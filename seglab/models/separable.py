@@ -43,7 +43,7 @@ class SeparableConv2d(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, padding: int = 0,
-                 dilation: int = 1, norm: bool = True, relu: bool = True):
+                 dilation: int = 1, norm: bool = True, relu: bool = True) -> None:
         check_counts(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride,
                      dilation=dilation)
         check_counts(0, padding=padding)

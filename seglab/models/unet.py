@@ -20,7 +20,7 @@ class DoubleConv(nn.Sequential):
     ``(N, in_channels, H, W)`` -> ``(N, out_channels, H - 4, W - 4)`` for ``"valid"``, ``(..., H, W)`` for ``"same"``.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, padding: str = "valid", norm: str | None = None):
+    def __init__(self, in_channels: int, out_channels: int, padding: str = "valid", norm: str | None = None) -> None:
         layers: list[nn.Module] = []
         for channels in (in_channels, out_channels):
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1 if padding == "same" else 0))
@@ -39,7 +39,7 @@ def center_crop(features: Tensor, height: int, width: int) -> Tensor:
 class Up(nn.Module):
     """One step up: a 2x2 transposed convolution that halves the channels, the skip beside it, a double convolution."""
 
-    def __init__(self, in_channels: int, out_channels: int, padding: str = "valid", norm: str | None = None):
+    def __init__(self, in_channels: int, out_channels: int, padding: str = "valid", norm: str | None = None) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
         self.conv = DoubleConv(2 * out_channels, out_channels, padding, norm)
@@ -121,7 +121,7 @@ class UNet(nn.Module):
     """
 
     def __init__(self, in_channels: int = 1, num_classes: int = 2, base_channels: int = 64, depth: int = 5,
-                 padding: str = "valid", norm: str | None = None):
+                 padding: str = "valid", norm: str | None = None) -> None:
         super().__init__()
         check_counts(in_channels=in_channels, num_classes=num_classes, base_channels=base_channels, depth=depth)
         if padding not in PADDINGS:
@@ -153,7 +153,7 @@ class UNet(nn.Module):
             try:
                 output_size(size, self.depth, self.padding)
             except ValueError as err:
-                raise ValueError(f"images has an illegal {axis}: {err}") from None
+                raise ValueError(f"images must have a legal {axis}: {err}") from None
         skips, x = [], images
         for level, conv in enumerate(self.down):
             x = conv(self.pool(x) if level else x)

@@ -22,7 +22,7 @@ class DensePool(nn.Module):
     those right of and below it. Beyond the picture there is nothing (-inf).
     """
 
-    def __init__(self, dilation: int):
+    def __init__(self, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
 
@@ -64,7 +64,7 @@ class VGG16(Backbone):
     over 3x3 px throughout; the 2x2 of the VGG paper are kept here, because the identity above needs them.
     """
 
-    def __init__(self, width: int = 64, in_channels: int = 3, output_stride: int = 32):
+    def __init__(self, width: int = 64, in_channels: int = 3, output_stride: int = 32) -> None:
         super().__init__(in_channels, output_stride)
         check_counts(width=width)
         self.tap_channels = tuple(width * times for times, _ in BLOCKS)

@@ -39,7 +39,7 @@ class XceptionBlock(nn.Module):
     """
 
     def __init__(self, in_channels: int, channels: Sequence[int], stride: int = 1, dilation: int = 1,
-                 last: bool = False, project: bool = False):
+                 last: bool = False, project: bool = False) -> None:
         super().__init__()
         self.last = last
         self.shortcut = None
@@ -97,7 +97,7 @@ class Xception(Backbone):
     Chen et al., ECCV 2018, figure 4. Qi et al.: Deformable ConvNets, COCO 2017 challenge entry ("aligned Xception").
     """
 
-    def __init__(self, width: float = 1.0, middle: int = 16, output_stride: int = 16, in_channels: int = 3):
+    def __init__(self, width: float = 1.0, middle: int = 16, output_stride: int = 16, in_channels: int = 3) -> None:
         super().__init__(in_channels, output_stride)
         if not width > 0:
             raise ValueError(f"width must be > 0, got {width!r}")

@@ -242,6 +242,25 @@ def test_a_weights_file_of_another_network_is_refused(tmp_path):
         mobilenet_v2(tmp_path / "other.pth")
 
 
+@pytest.mark.parametrize("images, error, says", [
+    (torch.full((3, 1, 1), 128, dtype=torch.uint8), TypeError, "images must be floats in 0..1, got uint8; divide"),
+    (torch.full((3, 1, 1), 128.0), ValueError, r"images must lie in 0..1, got 128..128; divide"),
+    (torch.full((1, 3, 2, 2), float("nan")), ValueError, "images must be finite"),
+    (torch.zeros(3, 0, 2), ValueError, "images must have shape")])
+def test_pictures_of_another_scale_are_not_normalised(images, error, says):
+    with pytest.raises(error, match=says):
+        imagenet_normalize(images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_normalising_keeps_the_dtype_and_the_gradient(dtype):
+    images = torch.rand(1, 3, 2, 2).to(dtype).requires_grad_()
+    values = imagenet_normalize(images)
+    assert values.dtype == dtype
+    values.sum().backward()
+    assert float(images.grad[0, 0, 0, 0]) == pytest.approx(1 / 0.229, rel=0.01)
+
+
 def test_normalised_pictures_have_imagenet_s_mean_at_zero():
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None].expand(3, 4, 5)
     assert imagenet_normalize(mean).abs().max() < 1e-6

@@ -111,7 +111,9 @@ def test_bad_calls_are_named():
                                      ([picture()], [{"boxes": good["boxes"]}], "must hold 'labels'"),
                                      ([picture() * NAN], [good], r"images\[0\] must be finite"),
                                      ([picture()[:2]], [good], r"images\[0\] must have shape \(3, H, W\)"),
-                                     ([(picture() * 255).byte()], [good], r"images\[0\] must be a floating")]:
+                                     ([(picture() * 255).byte()], [good], r"images\[0\] must be floats .*divide by"),
+                                     ([picture() * 255], [good], r"images\[0\] must lie in 0..1, .*divide by"),
+                                     ([picture().numpy()], [good], r"images\[0\] must be a tensor, got ndarray")]:
         with pytest.raises((ValueError, TypeError), match=message):
             model(images, targets)
     with pytest.raises(TypeError, match="images must be a list"):
@@ -147,6 +149,8 @@ def test_bad_calls_of_the_mask_functions_are_named():
                                ((maps[None], first + 1, boxes, 7), "objects must be rows")]:
         with pytest.raises(ValueError, match=message):
             mask_targets(*arguments)
+    with pytest.raises(TypeError, match="maps must be a label map of integers"):
+        mask_targets(maps.float(), first, boxes, 7)
     assert mask_targets(maps, first[:0], boxes[:0], 7).shape == (0, 7, 7)
 
 

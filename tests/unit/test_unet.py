@@ -76,8 +76,8 @@ def test_he_initialisation_keeps_the_scale_of_activations():
 
 
 @pytest.mark.parametrize(("shape", "message"), [
-    ((1, 1, 570, 572), "illegal height: .* got 570 px; the nearest legal sizes are 556 and 572 px"),
-    ((1, 1, 572, 576), "illegal width: .* got 576 px; the nearest legal sizes are 572 and 588 px"),
+    ((1, 1, 570, 572), "legal height: .* got 570 px; the nearest legal sizes are 556 and 572 px"),
+    ((1, 1, 572, 576), "legal width: .* got 576 px; the nearest legal sizes are 572 and 588 px"),
     ((1, 1, 100, 572), "got 100 px; the smallest legal size is 188 px"),
     ((1, 3, 572, 572), r"images must have shape \(N, 1, H, W\), got \(1, 3, 572, 572\)"),
     ((572, 572), r"images must have shape \(N, 1, H, W\), got \(572, 572\)"),

@@ -198,7 +198,7 @@ def test_a_model_that_cannot_be_loaded_or_run_shows_a_message(tmp_path, monkeypa
     assert (panel.draw("bad", 0, "encoder 0", "grid", 0)[:, :, 0] == 255).mean() > 0.9 and panel.error.value == ""
     small = replace(TRAINED[0], pictures=lambda: [torch.rand(1, 7, 7)] * 3)
     maps = look_inside(load_trained(small)[0], small.pictures()[0], small.layers)
-    assert all("the network stopped with ValueError: images has an illegal height" in why for why in maps.values())
+    assert all("the network stopped with ValueError: images must have a legal height" in why for why in maps.values())
 
 
 def test_a_missing_checkpoint_trains_a_stand_in_and_says_so(tmp_path):
