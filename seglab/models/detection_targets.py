@@ -17,7 +17,7 @@ def check_targets(targets: Sequence[Mapping[str, Tensor]], sizes: Sequence[tuple
     ----------
     targets : list of dicts, one a picture
         ``"boxes"`` (N, 4) float, x1, y1, x2, y2 in px with x1 < x2 and y1 < y2; ``"labels"`` (N,) integers in
-        1..num_classes - 1; and, for masks, either ``"masks"`` (N, H, W) bool or 0/1 integers, or ``"instances"``
+        1..num_classes - 1; and, for masks, either ``"masks"`` (N, H, W) bool, or 0 and 1, or ``"instances"``
         (H, W) integers in 0..N, where row i - 1 of the boxes belongs to id i. N may be 0. Other keys pass unchanged.
     sizes : list of (int, int)
         Height and width of every picture, px.
@@ -29,7 +29,7 @@ def check_targets(targets: Sequence[Mapping[str, Tensor]], sizes: Sequence[tuple
     Returns
     -------
     list of dicts
-        Labels as int64, empty boxes as (0, 4).
+        Labels as int64, empty boxes as (0, 4), masks of floats as bool.
 
     Raises
     ------
@@ -69,10 +69,11 @@ def _check(target: dict[str, Tensor], name: str, size: tuple[int, int], num_clas
         raise ValueError(f"{name}['labels'] must have shape ({len(boxes)},), one a box, got {tuple(labels.shape)}")
     if len(labels) and (labels.is_floating_point() or labels.dtype == torch.bool):
         raise TypeError(f"{name}['labels'] must be integers, got {labels.dtype}")
+    labels = labels.long()                                       # PyTorch has no minimum of uint16, uint32, uint64
     if len(labels) and not 1 <= int(labels.min()) <= int(labels.max()) < num_classes:
         raise ValueError(f"{name}['labels'] must lie in 1..{num_classes - 1} (0 is the background), "
                          f"got {int(labels.min())}..{int(labels.max())}")
-    target |= {"boxes": boxes, "labels": labels.long()}
+    target |= {"boxes": boxes, "labels": labels}
     if masks:
         _check_masks(target, name, tuple(size), len(boxes))
     return target
@@ -91,10 +92,19 @@ def _check_masks(target: dict[str, Tensor], name: str, size: tuple[int, int], co
     expected = (count, *size) if key == "masks" else size
     if tuple(value.shape) != expected:
         raise ValueError(f"{name}[{key!r}] must have shape {expected}, got {tuple(value.shape)}")
-    if value.is_floating_point() or key == "instances" and value.dtype == torch.bool:
-        raise TypeError(f"{name}[{key!r}] must be {'bool or ' if key == 'masks' else ''}integers, got {value.dtype}")
+    if key == "instances" and (value.is_floating_point() or value.dtype == torch.bool):
+        raise TypeError(f"{name}['instances'] must be integers, got {value.dtype}")
+    if value.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        value = value.long()
     if value.dtype != torch.bool and value.numel():
-        low, high = (int(v) for v in value.aminmax())
+        low, high = (v.item() for v in value.aminmax())
         most = 1 if key == "masks" else count
-        if low < 0 or high > most:
-            raise ValueError(f"{name}[{key!r}] must lie in 0..{most}, got {low}..{high}")
+        if not 0 <= low <= high <= most:
+            raise ValueError(f"{name}[{key!r}] must lie in 0..{most}, got {low:g}..{high:g}"
+                             + (": divide by 255" if key == "masks" and high == 255 else ""))
+    if value.is_floating_point():
+        inside = value == 1
+        if not (inside | (value == 0)).all():
+            raise ValueError(f"{name}['masks'] must hold 0 and 1, got values between; compare them with a threshold")
+        value = inside
+    target[key] = value

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from seglab.metrics import COCOEvaluator
 from seglab.models import (
     BasicBlock,
     DetectionTransform,
@@ -96,8 +97,9 @@ def test_bad_targets_are_named(change, error, message):
 @pytest.mark.parametrize("change, error, message", [
     ({"masks": torch.zeros(2, 64, 64, dtype=torch.bool)}, ValueError, r"\['masks'\] must have shape \(1, 64, 64\)"),
     ({"masks": torch.zeros(1, 60, 64, dtype=torch.bool)}, ValueError, r"\['masks'\] must have shape \(1, 64, 64\)"),
-    ({"masks": torch.zeros(1, 64, 64)}, TypeError, r"\['masks'\] must be bool"),
-    ({"masks": torch.full((1, 64, 64), 255, dtype=torch.uint8)}, ValueError, r"\['masks'\] must lie in 0..1")])
+    ({"masks": torch.full((1, 64, 64), 0.5)}, ValueError, r"\['masks'\] must hold 0 and 1, got values between"),
+    ({"masks": torch.full((1, 64, 64), NAN)}, ValueError, r"\['masks'\] must lie in 0..1, got nan"),
+    ({"masks": torch.full((1, 64, 64), 255, dtype=torch.uint8)}, ValueError, "must lie in 0..1, .*: divide by 255")])
 def test_bad_masks_are_named(change, error, message):
     with pytest.raises(error, match=message):
         small()([picture()], [{**target(((4, 4, 30, 20),), form="masks"), **change}])
@@ -339,3 +341,36 @@ def test_2000_instances_need_less_than_100_mb_more_than_10():
     more = float(done.stdout)
     print(f"a training step on 2,000 instances at 512x512 px needs {more:.0f} MB more than on 10")
     assert more < 100
+
+
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("form, dtype", [*(("instances", dtype) for dtype in INTEGERS),
+                                         *(("masks", dtype) for dtype in (*INTEGERS, torch.bool, torch.float32))])
+def test_every_type_and_layout_of_the_truth_gives_the_same_losses(form, dtype):
+    good = target(((4, 4, 30, 20), (30, 30, 60, 50)), form=form)
+    transposed = good[form].to(dtype).transpose(-1, -2).contiguous().transpose(-1, -2)
+    model, image = small().train(), picture()
+    wanted = None
+    for truth in (good, good | {form: good[form].to(dtype)}, good | {form: transposed, "labels": good["labels"].to(
+            dtype if dtype in INTEGERS else torch.int64)}):
+        torch.manual_seed(0)
+        losses = torch.stack(list(model([image], [truth]).values()))
+        wanted = losses if wanted is None else wanted
+        assert torch.equal(losses, wanted) and losses.isfinite().all()
+
+
+@pytest.mark.parametrize("form", ["masks", "instances"])
+def test_detections_and_targets_go_into_the_evaluator_as_they_are(form):
+    model = small().eval()
+    model.roi_heads.score_thresh = 0.0
+    truth, found = target(((4, 4, 30, 20),), form=form), model([picture()])[0]
+    assert len(found["labels"])
+    for kind in ("segm", "bbox"):
+        evaluator = COCOEvaluator(kind)
+        evaluator.update(truth, found)
+        assert 0 <= evaluator.compute()["AP"] <= 1
+        perfect = COCOEvaluator(kind)
+        perfect.update(truth, {**truth, "scores": torch.ones(1)})
+        assert perfect.compute()["AP"] == pytest.approx(1.0)
