@@ -175,7 +175,9 @@ def _checked_graph(costs: Any, edges: Any, weights: Any) -> tuple[np.ndarray, np
     if len(weights) and (not np.isfinite(weights).all() or weights.min() < 0):
         raise ValueError("weights must be finite numbers >= 0, got a negative, infinite or NaN weight")
     for name, value in (("costs", costs[np.isfinite(costs)]), ("weights", weights)):
-        if not np.isfinite(np.abs(value).astype(np.float64).sum()):
+        with np.errstate(over="ignore"):
+            total = np.abs(value.astype(np.float64)).sum()
+        if not np.isfinite(total):
             raise ValueError(f"{name} must sum to a finite number, got values up to {np.abs(value).max():g}")
     return costs, edges, weights
 

@@ -96,6 +96,7 @@ def _picture(image: Any, name: str, form: str, dims: tuple[int, ...], infinity_a
     if image.dtype.kind == "f":
         if np.isnan(image).any():
             raise ValueError(f"{name} must hold numbers, got NaN in {int(np.isnan(image).sum())} places")
-        if not infinity_allowed and not (np.abs(image) <= LARGEST).all():
+        # as Python's numbers: in half precision 1e100 is infinity
+        if not infinity_allowed and not -LARGEST <= float(image.min()) <= float(image.max()) <= LARGEST:
             raise ValueError(f"{name} must be finite and within ±1e100, got {image.min():g}..{image.max():g}")
     return image

@@ -97,13 +97,14 @@ def test_nan_is_refused_by_name(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_infinity_is_refused_by_name_and_a_wall_only_in_a_relief(name):
-    image = np.zeros((6, 6))
-    image[0, 0] = np.inf
-    if name == "watershed":
-        assert METHODS[name](image).all()
-    else:
-        with pytest.raises(ValueError, match="image must be finite"):
-            METHODS[name](image)
+    for dtype in (np.float64, np.float32, np.float16):
+        image = np.zeros((6, 6), dtype)
+        image[0, 0] = np.inf
+        if name == "watershed":
+            assert METHODS[name](image).all()
+        else:
+            with pytest.raises(ValueError, match="image must be finite"):
+                METHODS[name](image)
 
 
 @pytest.mark.parametrize("name", METHODS)
