@@ -1,12 +1,13 @@
 """The checks of notebook 10: the solution passes, the stub fails, and each typical slip is named."""
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from exercise_checks import slip_is_named, solution_passes_and_blank_fails
+from exercise_checks import other_style_passes, slip_is_named, solution_passes_and_blank_fails
 
-from seglab.exercises import find
+from seglab.exercises import _REGISTRY, find
 
 
 def cells(size, bins):
@@ -21,12 +22,13 @@ def shared(size, bins):
     return int((counts(size, bins) > 1).sum())
 
 
-def pooled_norm(x, running_mean, running_var, training, correction=0, power=0.5, always=False, axes=(0, 2, 3)):
+def pooled_norm(x, running_mean, running_var, training, eps=1e-5, correction=0,
+                power=0.5, always=False, axes=(0, 2, 3)):
     mean, var = running_mean[:, None, None], running_var[:, None, None]
     if training and (always or len(x) > 1):
         mean = x.mean(axes, keepdim=True)
         var = x.var(axes, correction=correction, keepdim=True)
-    return (x - mean) / (var + 1e-5) ** power
+    return (x - mean) / (var + eps) ** power
 
 
 def largest_rate(n, share):
@@ -49,8 +51,87 @@ def right(unit, stride):
     return 32 // stride * unit
 
 
+def shared_by_bits(size, bins):
+    seen, twice = set(), set()
+    for i in range(bins):
+        for pixel in range(size):
+            if i * size < (pixel + 1) * bins and pixel * bins < (i + 1) * size:
+                twice |= {pixel} & seen
+                seen.add(pixel)
+    return len(twice)
+
+
+def norm_in_loops(x, running_mean, running_var, training, eps=1e-5):
+    out = []
+    for c in range(x.shape[1]):
+        values = x[:, c, 0, 0]
+        m, v = running_mean[c], running_var[c]
+        if training and len(values) > 1:
+            m = sum(values) / len(values)
+            v = sum((value - m) ** 2 for value in values) / len(values)
+        out.append((values - m) / (v + eps) ** 0.5)
+    return torch.stack(out, 1)[..., None, None]
+
+
+def rate_by_search(n, share):
+    from fractions import Fraction
+    if share <= 1 / 9:
+        return float("inf")
+    rate = 0
+    while rate < n and float(Fraction(3 * n - 2 * rate - 2, 3 * n) ** 2) >= share - 1e-12:
+        rate += 1
+    return rate
+
+
+def endless_rate(n, share):
+    rate = 0
+    while ((3 * n - 2 * min(rate + 1, n)) / (3 * n)) ** 2 >= share - 1e-12:
+        rate += 1
+    return rate
+
+
+def centred_in_place(x, running_mean, running_var, training, eps=1e-5):
+    want = pooled_norm(x, running_mean, running_var, training, eps)
+    x -= x.mean((0, 2, 3), keepdim=True)
+    return want
+
+
+def updates_running(x, running_mean, running_var, training, eps=1e-5):
+    want = pooled_norm(x, running_mean, running_var, training, eps)
+    running_mean.mul_(0.9)
+    return want
+
+
+def without_grad(*a):
+    with torch.no_grad():
+        return pooled_norm(*a)
+
+
 SOLUTIONS = {"10.1": shared, "10.2": pooled_norm, "10.3": largest_rate, "10.4": last_stage}
+OTHERS = [
+    ("10.1", shared_by_bits), ("10.1", lambda s, b: (counts(s, b) > 1).sum()),
+    ("10.1", lambda s, b: torch.tensor(counts(s, b)).gt(1).sum()),
+    ("10.2", norm_in_loops),
+    ("10.2", lambda x, m, v, t, eps=1e-5: torch.nn.functional.batch_norm(x, m, v, training=t and len(x) > 1, eps=eps,
+                                                                       momentum=0.0)),
+    ("10.2", lambda x, m, v, t, eps=1e-5: pooled_norm(x.double(), m.double(), v.double(), t, eps)),
+    ("10.3", rate_by_search), ("10.3", lambda n, s: float(largest_rate(n, s))),
+    ("10.3", lambda n, s: np.inf if s <= 1 / 9 else int(np.floor(round(1.5 * n * (1 - s**0.5), 9)))),
+    ("10.4", lambda u, o: [np.array(u) * (32 // o), 2 * sum(u) * 32]),
+    ("10.4", lambda u, o: (torch.tensor(u) * 32 // o, torch.tensor(64 * sum(u)))),
+    ("10.4", lambda u, o: (tuple(last_stage(u, o)[0]), float(last_stage(u, o)[1]))),
+]
 MUTANTS = [
+    ("10.1", lambda s, b: shared(s, b) + 1, "you return"),
+    ("10.2", centred_in_place, "it changes `x`"), ("10.2", updates_running, "it changes `running_mean`"),
+    ("10.2", without_grad, "part of the function"),
+    ("10.2", lambda x, m, v, t, eps=1e-5: pooled_norm(x, m, v, t, 1e-5), "is 1e-5 written where eps belongs"),
+    ("10.2", lambda x, m, v, t, eps=1e-5: pooled_norm(x.detach(), m, v, t, eps), "part of the function"),
+    ("10.3", lambda n, s: math.inf if s <= 1 / 9 else math.floor(1.5 * n * (1 - math.sqrt(s))), "has to count as it"),
+    ("10.3", lambda n, s: math.inf if s <= 0 else largest_rate(n, max(s, 0.12)), "math.inf"),
+    ("10.3", lambda n, s: largest_rate(33, s), "you return"),
+    ("10.4", lambda u, o: ([32 / o * unit for unit in u], last_stage(u, o)[1]), "a float stops nn.Conv2d"),
+    ("10.4", lambda u, o: last_stage(u[:3], o), "a list of 4 rates"),
     ("10.1", lambda s, b: 0, "cells do overlap"),
     ("10.1", lambda s, b: s % b, "rest of the division"),
     ("10.1", lambda s, b: b - 1, "not every border"),
@@ -66,7 +147,7 @@ MUTANTS = [
     ("10.2", lambda *a: pooled_norm(*a, axes=(1, 2, 3)), "runs over the channels"),
     ("10.2", lambda *a: pooled_norm(*a, always=True, correction=1), "correction=0"),
     ("10.2", lambda *a: pooled_norm(*a).flatten(), "shape"),
-    ("10.2", lambda *a: None, "return a tensor"),
+    ("10.2", lambda *a: None, "is there a `return`?"),
     ("10.3", lambda n, s: math.inf if s <= 1 / 9 else math.floor(1.5 * n * (1 - s) + 1e-9), "take the root"),
     ("10.3", lambda n, s: math.inf if s <= 1 / 9 else 1.5 * n * (1 - math.sqrt(s)), "round down"),
     ("10.3", lambda n, s: math.inf if s <= 1 / 9 else math.floor(n * (1 - math.sqrt(s)) + 1e-9), "central tap"),
@@ -91,7 +172,16 @@ def test_the_solution_passes_and_the_stub_does_not(id, capsys):
     solution_passes_and_blank_fails(id, SOLUTIONS[id], capsys)
 
 
-@pytest.mark.filterwarnings("ignore:var:UserWarning")
+@pytest.mark.parametrize("id, answer", OTHERS)
+def test_a_right_answer_in_another_style_passes(id, answer, capsys):
+    other_style_passes(id, answer, capsys)
+
+
+def test_a_search_that_never_ends_is_stopped(capsys, monkeypatch):
+    monkeypatch.setitem(_REGISTRY, "10.3", replace(find("10.3"), seconds=0.5))
+    slip_is_named("10.3", endless_rate, "does every loop end?", capsys)
+
+
 @pytest.mark.parametrize("id, wrong, says", MUTANTS)
 def test_a_typical_slip_is_named(id, wrong, says, capsys):
     slip_is_named(id, wrong, says, capsys)
