@@ -6,6 +6,7 @@ from torch import nn
 
 from seglab.data import mirror_indices, predict_tiled
 from seglab.models import UNet
+from seglab.ops import receptive_field
 
 
 class TwoLevels(nn.Module):
@@ -76,3 +77,20 @@ def test_padded_net_needs_a_margin():
     seams = (predict_tiled(model, image, tile=24, margin=0, multiple=4)[inner] - expected).abs().max().item()
     print(f"padded net: margin 4 px {kept:.1e}, margin 0 {seams:.1e}")
     assert kept < 1e-12 and seams > 1e-2
+
+
+@pytest.mark.parametrize(("depth", "field", "stride", "margin", "tile"), [(3, 44, 4, 24, 80), (4, 100, 8, 56, 176)])
+def test_numbers_for_a_padded_net_follow_from_its_receptive_field(depth, field, stride, margin, tile):
+    """multiple = s, margin = s * ceil(r / 2 s), tile = 2 * margin + k * s, as the docstring says, with k = 8."""
+    torch.manual_seed(0)
+    model = UNet(base_channels=4, depth=depth, padding="same").eval()
+    assert max(receptive_field(model, (1, 512, 512)).size) == field and stride == 2 ** (depth - 1)
+    assert margin == stride * -(-field // (2 * stride)) and tile == 2 * margin + 8 * stride
+    model, image = model.double(), torch.rand(1, 160, 184, dtype=torch.float64)
+    with torch.no_grad():
+        expected = model(image[None])[0]
+    inner = (..., slice(margin, -margin), slice(margin, -margin))             # at the edge the whole picture sees zeros
+    off = [(predict_tiled(model, image, 2 * m + 8 * stride, m, stride) - expected)[inner].abs().max().item()
+           for m in (margin, margin // 2 // stride * stride)]
+    print(f"padded U-Net of {depth} levels: margin {margin} px {off[0]:.1e}, half of it {off[1]:.1e}")
+    assert off[0] < 1e-12 and off[1] > 1e-2

@@ -305,6 +305,19 @@ def test_hela_ignores_the_band_and_splits_by_columns(stacks):
     assert whole.image.min() == 0 and whole.image.max() == 1 and 0.4 < whole.image.mean() < 0.6
 
 
+def test_one_scale_for_all_frames_of_a_movie(stacks):
+    """A frame with brighter pixels is not darker elsewhere: nine tenths of this movie keep their grey values."""
+    from skimage.io import imread, imsave
+
+    path = stacks["Fluo_Hela_02_img.tif"]
+    movie = imread(path)
+    movie[0], movie[1] = 34000, 34000
+    movie[1, :350] = 36863                                                    # as bright as the movie gets
+    imsave(path, movie, check_contrast=False)
+    dark, bright = load_hela(0).image, load_hela(1).image
+    assert torch.equal(dark[:, 350:], bright[:, 350:]) and bright.max() == 1 and 0 < dark.max() < 0.5
+
+
 def test_ecoli_crop_and_bad_arguments(stacks):
     assert load_ecoli().image.shape == (1, 283, 185) and load_ecoli(crop=False).image.shape == (1, 700, 1100)
     for loader in (load_hela, load_ecoli):
