@@ -1,16 +1,19 @@
 """Scores of the outline: boundary F1, IoU in a band around the true boundary, Hausdorff distance."""
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from seglab.inputs import IGNORE
 from seglab.metrics.confusion import ConfusionMatrix
 from seglab.metrics.inputs import class_maps, masks
 from seglab.metrics.overlap import iou
 
 
-def boundary_f1(true, pred, num_classes=None, tolerance=0.0075, ignore_index=255):
+def boundary_f1(true: Any, pred: Any, num_classes: int | None = None, tolerance: float = 0.0075,
+                ignore_index: int | None = IGNORE) -> float | np.ndarray:
     """F1 of boundary pixels: is there a boundary of the other map within the tolerance?
 
     Parameters
@@ -22,7 +25,8 @@ def boundary_f1(true, pred, num_classes=None, tolerance=0.0075, ignore_index=255
     tolerance : float >= 0
         Share of the picture's diagonal; 0.0075 of a 512x512 picture is 5.4 px.
     ignore_index : int or None
-        Pixels with this true id are no part of any boundary.
+        Pixels with this true id are no part of any boundary. A truth of two classes that holds 255 and no foreground
+        is refused unless 255 is passed by name: a mask of 0 and 255 looks the same.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def boundary_f1(true, pred, num_classes=None, tolerance=0.0075, ignore_index=255
     Raises
     ------
     TypeError, ValueError
-        Float maps, other shapes, empty arrays, ids out of range, negative `tolerance`.
+        Float maps, other shapes, empty arrays, ids out of range, a mask of 0 and 255, negative `tolerance`.
 
     Notes
     -----
@@ -53,7 +57,8 @@ def boundary_f1(true, pred, num_classes=None, tolerance=0.0075, ignore_index=255
     return np.array(scores) if num_classes else (1.0 if math.isnan(scores[1]) else scores[1])
 
 
-def trimap_iou(true, pred, radius, num_classes=None, ignore_index=255):
+def trimap_iou(true: Any, pred: Any, radius: float, num_classes: int | None = None,
+               ignore_index: int | None = IGNORE) -> float | np.ndarray:
     """IoU of only those pixels that lie within `radius` of a true boundary.
 
     Parameters
@@ -83,15 +88,15 @@ def trimap_iou(true, pred, radius, num_classes=None, ignore_index=255):
     edge = _boundary(true, valid)
     band = ndimage.distance_transform_edt(~edge) <= radius - 1 if edge.any() else edge
     judged = np.where(band & valid, true, -1)
-    return iou(judged.astype(np.int64), np.where(band & valid, pred, 0), num_classes, ignore_index=-1)
+    return iou(judged, np.where(band & valid, pred, 0), num_classes, ignore_index=-1)
 
 
-def hausdorff(true, pred, percentile=100):
+def hausdorff(true: Any, pred: Any, percentile: float = 100) -> float:
     """Largest distance from a pixel of one mask to the other mask, px.
 
     Parameters
     ----------
-    true, pred : (H, W) binary mask (bool, or 0 and 1), array or tensor
+    true, pred : (H, W) binary mask (bool, or 0 and 1), array or tensor; 0 and 255 are refused
     percentile : float in 0..100
         100 is the Hausdorff distance, which one stray pixel can set; 95 is the usual robust form, the larger
         of the two directed percentiles.
@@ -104,7 +109,7 @@ def hausdorff(true, pred, percentile=100):
     Raises
     ------
     TypeError, ValueError
-        Float maps, label maps, empty arrays, other shapes, `percentile` outside 0..100.
+        Other values than 0 and 1, empty arrays, other shapes, `percentile` outside 0..100.
 
     Notes
     -----
@@ -124,17 +129,16 @@ def hausdorff(true, pred, percentile=100):
     return max(float(np.percentile(distances, percentile)) for distances in directed)
 
 
-def _valid_maps(true, pred, num_classes, ignore_index):
+def _valid_maps(true: Any, pred: Any, num_classes: int | None,
+                ignore_index: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checked (H, W) class maps and the mask of pixels that count."""
+    true, pred = class_maps(true, pred, dims=(2,))
     ConfusionMatrix(2 if num_classes is None else num_classes, ignore_index).update(true, pred)       # ids in range
-    true, pred = class_maps(true, pred)
-    if true.ndim != 2:
-        raise ValueError(f"true must have shape (H, W), got {true.shape}")
     valid = np.ones(true.shape, dtype=bool) if ignore_index is None else true != ignore_index
     return true, pred, valid
 
 
-def _f1_of_class(true, pred, valid, reach):
+def _f1_of_class(true: np.ndarray, pred: np.ndarray, valid: np.ndarray, reach: float) -> float:
     true, pred = true & valid, pred & valid
     if not true.any() and not pred.any():
         return math.nan
@@ -146,7 +150,7 @@ def _f1_of_class(true, pred, valid, reach):
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def _boundary(labels, valid):
+def _boundary(labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Valid pixels with a valid edge neighbour of another label, on both sides of each boundary."""
     edge = np.zeros(labels.shape, dtype=bool)
     for axis in (0, 1):

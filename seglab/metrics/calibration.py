@@ -1,10 +1,10 @@
 """Is a pixel called 70 % tumour tumour in 70 % of the cases?"""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from seglab.metrics.inputs import to_numpy
+from seglab.inputs import IGNORE, refuse_255, to_numpy
 
 
 class ReliabilityCurve(NamedTuple):
@@ -15,7 +15,7 @@ class ReliabilityCurve(NamedTuple):
     count: np.ndarray
 
 
-def reliability_curve(prob, target, bins=15, ignore_index=255):
+def reliability_curve(prob: Any, target: Any, bins: int = 15, ignore_index: int | None = IGNORE) -> ReliabilityCurve:
     """Share of foreground among the pixels of each bin of predicted probability.
 
     Parameters
@@ -27,7 +27,8 @@ def reliability_curve(prob, target, bins=15, ignore_index=255):
     bins : int >= 1
         Equal widths: [0, 1/bins), ..., the last one including 1.
     ignore_index : int or None
-        Pixels with this target count for nothing.
+        Pixels with this target count for nothing, whatever `prob` is there. A target that holds 255 and never 1 is
+        refused unless 255 is passed by name: a mask of 0 and 255 looks the same.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def reliability_curve(prob, target, bins=15, ignore_index=255):
     Raises
     ------
     TypeError, ValueError
-        `prob` not floating, outside 0..1 or NaN; `target` not 0/1; other shapes; empty arrays; bad `bins`.
+        `prob` not floating, outside 0..1 or NaN; `target` not 0/1, or 0/255; other shapes; empty arrays; bad `bins`.
 
     References
     ----------
@@ -50,7 +51,7 @@ def reliability_curve(prob, target, bins=15, ignore_index=255):
     return ReliabilityCurve(mean[0], mean[1], count)
 
 
-def calibration_error(prob, target, bins=15, ignore_index=255):
+def calibration_error(prob: Any, target: Any, bins: int = 15, ignore_index: int | None = IGNORE) -> float:
     """Expected calibration error: mean gap between predicted probability and observed share, weighted by pixels.
 
     Parameters, raises as :func:`reliability_curve`.
@@ -79,7 +80,8 @@ def calibration_error(prob, target, bins=15, ignore_index=255):
     return float((count * gap).sum() / max(count.sum(), 1))
 
 
-def _binned(prob, target, bins, ignore_index):
+def _binned(prob: Any, target: Any, bins: int,
+            ignore_index: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     prob, target = to_numpy(prob, "prob"), to_numpy(target, "target")
     if prob.dtype.kind != "f":
         raise TypeError(f"prob must be floating point, got {prob.dtype}")
@@ -91,6 +93,7 @@ def _binned(prob, target, bins, ignore_index):
         raise ValueError(f"prob must have at least one pixel, got shape {prob.shape}")
     if not isinstance(bins, (int, np.integer)) or bins < 1:
         raise ValueError(f"bins must be an integer >= 1, got {bins!r}")
+    refuse_255(target, ignore_index)
     if ignore_index is not None:
         prob, target = prob[target != ignore_index], target[target != ignore_index]
     prob, target = prob.ravel().astype(np.float64), target.ravel()

@@ -1,10 +1,12 @@
 """COCO average precision: the twelve numbers of pycocotools, for boxes and for masks."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from seglab.metrics.coco_objects import pairwise_iou, read_objects
+from seglab.metrics.coco_objects import Objects, overlapping, read_objects
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -58,7 +60,8 @@ class COCOEvaluator:
     0.7
     """
 
-    def __init__(self, iou_type="segm", max_detections=(1, 10, 100), compatible=True):
+    def __init__(self, iou_type: str = "segm", max_detections: Sequence[int] = (1, 10, 100),
+                 compatible: bool = True) -> None:
         if iou_type not in ("segm", "bbox"):
             raise ValueError(f"iou_type must be 'segm' or 'bbox', got {iou_type!r}")
         if len(max_detections) != 3 or min(max_detections) < 1 or list(max_detections) != sorted(set(max_detections)):
@@ -69,32 +72,39 @@ class COCOEvaluator:
             self.limits[-1] = np.iinfo(np.int64).max
         self._pictures = defaultdict(list)                # class id -> one tuple a picture
 
-    def update(self, truth, detections):
+    def update(self, truth: Mapping[str, Any], detections: Mapping[str, Any]) -> None:
         """Match the detections of one picture.
 
         Parameters
         ----------
         truth, detections : dict of arrays or tensors
-            The objects, in one of three forms: ``"masks"`` (N, H, W) bool, ``"instances"`` (H, W) label map
-            (objects in order of their ids), ``"boxes"`` (N, 4) x1, y1, x2, y2 in px with exclusive right and
-            bottom edge. Boxes of masks are derived if they are not given. Besides, (N,) each: ``"classes"``
-            (integers; one class if missing), ``"scores"`` (detections only, required); truth may have
-            ``"crowd"``, ``"ignore"`` (bool) and ``"area"`` (px^2; default: of the mask, otherwise the box).
+            The objects, in one of three forms: ``"masks"`` (N, H, W) or (N, 1, H, W) of bools or of 0 and 1, which
+            may overlap, ``"instances"`` (H, W) label map (objects in order of their ids), ``"boxes"`` (N, 4)
+            x1, y1, x2, y2 in px with exclusive right and bottom edge. Masks of detections may be probabilities: inside
+            is above 1/2. Boxes of masks are derived if they are not given. Besides, (N,) each: ``"classes"`` or
+            ``"labels"`` (integers; one class if missing), ``"scores"`` (detections only, required); truth may have
+            ``"crowd"`` or ``"iscrowd"``, ``"ignore"`` (bool) and ``"area"`` (px^2; default: of the mask, otherwise the
+            box). So the course's and torchvision's detections and targets go in as they are, and `Sample.truth()`;
+            torchvision's ``"image_id"`` and keypoints are not looked at.
 
         Raises
         ------
         TypeError, ValueError
-            Naming the entry: missing or unknown keys, other shapes, float masks, NaN or reversed boxes, NaN scores.
+            Naming the entry: missing or unknown keys, other shapes, masks with other values (0 and 255: divide by
+            255), NaN or reversed boxes, NaN scores; detections in a picture of another size than the truth's.
         """
         truth = read_objects(truth, "truth", self.iou_type, scored=False)
         detections = read_objects(detections, "detections", self.iou_type, scored=True)
+        if truth.size and detections.size and truth.size != detections.size:
+            raise ValueError(f"detections must be made in a picture of the truth's size, H x W = {truth.size}, got "
+                             f"{detections.size}")
         for c in np.union1d(truth.classes, detections.classes):
             t = truth.take(np.flatnonzero(truth.classes == c))
             d = np.flatnonzero(detections.classes == c)
             d = detections.take(d[np.argsort(-detections.scores[d], kind="stable")][:self.limits[-1]])
             self._pictures[int(c)].append(self._evaluate(t, d))
 
-    def compute(self):
+    def compute(self) -> dict[str, float]:
         """The twelve numbers, in pycocotools' order.
 
         Returns
@@ -112,7 +122,7 @@ class COCOEvaluator:
                   "ARs": recall[..., 1, 2], "ARm": recall[..., 2, 2], "ARl": recall[..., 3, 2]}
         return {name: float(s[s > -1].mean()) if (s > -1).any() else -1.0 for name, s in stats.items()}
 
-    def curves(self):
+    def curves(self) -> tuple[list[int], np.ndarray, np.ndarray]:
         """Precision and recall behind the numbers.
 
         Returns
@@ -142,36 +152,39 @@ class COCOEvaluator:
                     precision[:, :, k, a, m], recall[:, k, a, m] = _precision_recall(right, wrong, int(positives))
         return classes, precision, recall
 
-    def _evaluate(self, truth, detections):
+    def _evaluate(self, truth: Objects,
+                  detections: Objects) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Scores (D,), matched and ignored (area, threshold, D), and the truths that count (area,)."""
-        iou = pairwise_iou(detections, truth, self.iou_type)
+        pairs = overlapping(detections, truth, self.iou_type, THRESHOLDS[0])
         low, high = np.array(list(AREAS.values())).T[:, :, None]
         outside = lambda area: (area < low) | (area > high)                      # (area range, objects)
         ignore = outside(truth.area) | truth.crowd | (truth.ignore & (not self.compatible))
         matched = np.zeros((len(AREAS), len(THRESHOLDS), len(detections.scores)), dtype=bool)
         ignored = np.zeros_like(matched)
         for a in range(len(AREAS)):
-            _match(iou, truth.crowd, ignore[a], matched[a], ignored[a])
+            _match(pairs, truth.crowd, ignore[a], matched[a], ignored[a])
         ignored |= ~matched & outside(detections.area)[:, None]
         return detections.scores, matched, ignored, (~ignore).sum(1)
 
 
-def _match(iou, crowd, ignore, matched, ignored):
-    """Fill `matched`, `ignored` (T, D) for one area range; `iou` (D, G) with the best score first."""
-    order = np.argsort(ignore, kind="stable")                                    # truths that count come first
-    iou, crowd, ignore = iou[:, order], crowd[order].tolist(), ignore[order].tolist()
+def _match(pairs: tuple[np.ndarray, np.ndarray, np.ndarray], crowd: np.ndarray, ignore: np.ndarray,
+           matched: np.ndarray, ignored: np.ndarray) -> None:
+    """Fill `matched`, `ignored` (T, D) for one area range; `pairs` (detection, truth, IoU), the best score first."""
+    d, g, iou = pairs
+    order = np.lexsort((g, ignore[g], d))                                        # truths that count come first
+    crowd, ignore = crowd.tolist(), ignore.tolist()
     thresholds = np.minimum(THRESHOLDS, 1 - 1e-10).tolist()
     taken = [set() for _ in thresholds]
     candidates = defaultdict(list)             # few pairs overlap by half: plain loops over those few are fastest
-    for d, g in np.argwhere(iou >= thresholds[0]).tolist():
-        candidates[d].append((g, iou[d, g]))
-    for d, pairs in candidates.items():
-        highest = max(value for _, value in pairs)
+    for detection, *pair in zip(d[order].tolist(), g[order].tolist(), iou[order].tolist()):
+        candidates[detection].append(pair)
+    for detection, truths in candidates.items():
+        highest = max(value for _, value in truths)
         for t, threshold in enumerate(thresholds):
             if highest < threshold:
                 break
             best, best_iou = None, threshold
-            for g, value in pairs:
+            for g, value in truths:
                 if g in taken[t] and not crowd[g]:
                     continue
                 if best is not None and ignore[g] and not ignore[best]:
@@ -180,10 +193,10 @@ def _match(iou, crowd, ignore, matched, ignored):
                     best, best_iou = g, value
             if best is not None:
                 taken[t].add(best)
-                matched[t, d], ignored[t, d] = True, ignore[best]
+                matched[t, detection], ignored[t, detection] = True, ignore[best]
 
 
-def _precision_recall(right, wrong, positives):
+def _precision_recall(right: np.ndarray, wrong: np.ndarray, positives: int) -> tuple[np.ndarray, np.ndarray]:
     """Precision (T, 101) at the recalls and final recall (T,), from what is right or wrong (T, D) by falling score."""
     T, D = right.shape
     if not D:

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from scipy import ndimage
 
-from seglab.metrics.inputs import to_numpy
+from seglab.inputs import label_map, to_numpy
 
+_SYNONYMS = {"labels": "classes", "iscrowd": "crowd"}                     # torchvision's and torchmetrics' names
+_BESIDES = {"image_id", "keypoints", "keypoints_scores"}                  # torchvision's, of no use here
 _KEYS = {"boxes", "masks", "instances", "classes", "scores", "crowd", "ignore", "area"}
+_ROWS = 256           # boxes compared at a time with those near them: bounds the memory
 
 
 @dataclass
@@ -22,27 +26,25 @@ class Objects:
     scores: np.ndarray          # (N,) float64, zeros for truth
     crowd: np.ndarray           # (N,) bool
     ignore: np.ndarray          # (N,) bool
+    size: tuple[int, int] | None = None      # (H, W) of the picture, known from masks only
 
-    def take(self, index):
+    def take(self, index: np.ndarray) -> Self:
         """The objects at these positions, in this order."""
         windows = None if self.windows is None else [self.windows[i] for i in index]
         return Objects(self.classes[index], self.area[index], self.boxes[index], windows, self.scores[index],
-                       self.crowd[index], self.ignore[index])
+                       self.crowd[index], self.ignore[index], self.size)
 
 
-def read_objects(value, name, iou_type, scored):
+def read_objects(value: Mapping[str, Any], name: str, iou_type: str, scored: bool) -> Objects:
     """Check one dictionary of :meth:`COCOEvaluator.update` and bring it into one form."""
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a dictionary of arrays, got {type(value).__name__}")
-    if unknown := set(value) - _KEYS:
-        raise ValueError(f"{name} must have keys out of {sorted(_KEYS)}, got {sorted(map(str, unknown))}")
-    windows = _windows(value, name)
+    value = _named(value, name)
+    windows, size = _windows(value, name, scored)
     if iou_type == "segm" and windows is None:
         raise ValueError(f"{name} must hold 'masks' or 'instances' for iou_type='segm', got {sorted(value)}")
     if "boxes" in value:
         boxes = _boxes(value["boxes"], name)
     elif windows is not None:
-        boxes = np.array([(x, y, crop.shape[1], crop.shape[0]) for y, x, crop in windows], float).reshape(-1, 4)
+        boxes = _extents(windows)
     else:
         raise ValueError(f"{name} must hold 'boxes', 'masks' or 'instances', got {sorted(value)}")
     count = len(boxes)
@@ -50,71 +52,125 @@ def read_objects(value, name, iou_type, scored):
         raise ValueError(f"{name}['boxes'] must hold one box a mask, {len(windows)}, got {count}")
     if scored and "scores" not in value:
         raise ValueError(f"{name} must hold 'scores', got {sorted(value)}")
-    mask_area = None if windows is None else np.array([np.count_nonzero(crop) for _, _, crop in windows], float)
     # A detection is measured by what is scored; a truth by its mask if there is one, as in COCO's files.
-    area = boxes[:, 2] * boxes[:, 3] if mask_area is None or (scored and iou_type == "bbox") else mask_area
+    area = boxes[:, 2] * boxes[:, 3] if windows is None or (scored and iou_type == "bbox") else _pixels(windows)
     column = lambda key, kinds, default: _column(value, name, key, kinds, count, default)
     return Objects(column("classes", "iu", 0).astype(np.int64), column("area", "iuf", area).astype(float), boxes,
                    windows, column("scores", "iuf", 0.0).astype(float), column("crowd", "iub", False).astype(bool),
-                   column("ignore", "iub", False).astype(bool))
+                   column("ignore", "iub", False).astype(bool), size)
 
 
-def pairwise_iou(detections, truth, iou_type):
-    """(D, G) float64 IoU; with a crowd it is intersection over the detection's area."""
-    if not len(detections.area) or not len(truth.area):
-        return np.zeros((len(detections.area), len(truth.area)))
-    if iou_type == "bbox":
-        low, high = _common(detections.boxes, truth.boxes)
-        inter = np.clip(high - low, 0, None).prod(-1)
-        size_d, size_g = (o.boxes[:, 2] * o.boxes[:, 3] for o in (detections, truth))
-    else:
-        extents = [np.array([(x, y, crop.shape[1], crop.shape[0]) for y, x, crop in o.windows])
-                   for o in (detections, truth)]
-        low, high = _common(*extents)
-        inter = np.zeros(low.shape[:2])
-        for i, j in zip(*np.nonzero((high > low).all(-1))):
-            crops = [crop[low[i, j, 1] - y:high[i, j, 1] - y, low[i, j, 0] - x:high[i, j, 0] - x]
-                     for y, x, crop in (detections.windows[i], truth.windows[j])]
-            inter[i, j] = np.count_nonzero(crops[0] & crops[1])
-        size_d, size_g = (np.array([np.count_nonzero(crop) for _, _, crop in o.windows]) for o in (detections, truth))
-    union = np.where(truth.crowd, size_d[:, None], size_d[:, None] + size_g - inter)
-    return np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
+def overlapping(detections: Objects, truth: Objects, iou_type: str,
+                at_least: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detection, truth and IoU, (K,) each, of the pairs with that IoU, by detection and then by truth.
+
+    With a crowd it is intersection over the detection's area. Of masks only those pairs are counted pixel by pixel
+    whose boxes and sizes leave the chance of such an IoU.
+    """
+    boxes = [o.boxes if iou_type == "bbox" else _extents(o.windows) for o in (detections, truth)]
+    d, g = _meeting(*boxes)
+    low, high = _common(boxes[0][d], boxes[1][g])
+    size_d, size_g = (b[:, 2] * b[:, 3] if iou_type == "bbox" else _pixels(o.windows)
+                      for o, b in zip((detections, truth), boxes))
+    inter = (high - low).prod(1)
+    if iou_type == "segm":
+        inter = np.minimum(inter, np.minimum(size_d[d], size_g[g]))       # a bound, so far
+
+    def iou() -> np.ndarray:
+        union = np.where(truth.crowd[g], size_d[d], size_d[d] + size_g[g] - inter)
+        return np.divide(inter, union, out=np.zeros(len(inter)), where=inter > 0)
+
+    if iou_type == "segm":
+        keep = iou() >= at_least
+        d, g, inter, low, high = d[keep], g[keep], inter[keep], low[keep].astype(int), high[keep].astype(int)
+        for k, (i, j, (x0, y0), (x1, y1)) in enumerate(zip(d.tolist(), g.tolist(), low.tolist(), high.tolist())):
+            (y, x, a), (top, left, b) = detections.windows[i], truth.windows[j]
+            inter[k] = np.count_nonzero(a[y0 - y:y1 - y, x0 - x:x1 - x] & b[y0 - top:y1 - top, x0 - left:x1 - left])
+    value = iou()
+    keep = value >= at_least
+    return d[keep], g[keep], value[keep]
 
 
-def _common(a, b):
-    """Upper left and lower right corner, (A, B, 2) each, of what two boxes x, y, width, height share."""
-    a, b = a[:, None], b[None]
+def _meeting(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the pairs of boxes x, y, width, height that share area, by the first and then the second."""
+    order = np.argsort(a[:, 0], kind="stable")                            # neighbours in x have few others near them
+    rows, cols = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for some in np.split(order, range(_ROWS, len(order), _ROWS)):
+        left, right = a[some, 0].min(initial=np.inf), a[some, :3:2].sum(1).max(initial=-np.inf)
+        near = np.flatnonzero((b[:, 0] < right) & (b[:, 0] + b[:, 2] > left))
+        low, high = _common(a[some, None], b[None, near])
+        i, j = np.nonzero((high > low).all(-1))
+        rows.append(some[i])
+        cols.append(near[j])
+    rows, cols = np.concatenate(rows), np.concatenate(cols)
+    order = np.lexsort((cols, rows))
+    return rows[order], cols[order]
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Upper left and lower right corner, (..., 2) each, of what two boxes x, y, width, height share."""
     return np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
 
 
-def _windows(value, name):
-    """Each mask cut to its bounding box."""
+def _extents(windows: list) -> np.ndarray:
+    """(N, 4) float64 x, y, width, height of the crops."""
+    return np.array([(x, y, crop.shape[1], crop.shape[0]) for y, x, crop in windows], float).reshape(-1, 4)
+
+
+def _pixels(windows: list) -> np.ndarray:
+    """(N,) float64 pixels of each mask."""
+    return np.array([np.count_nonzero(crop) for _, _, crop in windows], float)
+
+
+def _named(value: Any, name: str) -> dict[str, Any]:
+    """The dictionary under the names of this module."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dictionary of arrays, got {type(value).__name__}")
+    if unknown := set(value) - _KEYS - _SYNONYMS.keys() - _BESIDES:
+        known = sorted(_KEYS | _SYNONYMS.keys())
+        raise ValueError(f"{name} must have keys out of {known}, got {sorted(map(str, unknown))}")
+    for other, ours in _SYNONYMS.items():
+        if other in value and ours in value:
+            raise ValueError(f"{name} must hold either '{ours}' or '{other}', which mean the same, got both")
+    return {_SYNONYMS.get(key, key): entry for key, entry in value.items() if key not in _BESIDES}
+
+
+def _windows(value: Mapping[str, Any], name: str, scored: bool) -> tuple[list | None, tuple[int, int] | None]:
+    """Each mask cut to its bounding box, and (H, W) of the picture; None where they are not known."""
     if "masks" in value and "instances" in value:
         raise ValueError(f"{name} must hold either 'masks' or 'instances', got both")
     if "instances" in value:
-        labels = to_numpy(value["instances"], f"{name}['instances']")
-        if labels.dtype.kind not in "iu" or labels.ndim != 2 or not labels.size or labels.min() < 0:
-            raise ValueError(f"{name}['instances'] must be an integer (H, W) map of ids >= 0, got {labels.dtype} "
-                             f"{labels.shape}")
-        ids, labels = np.unique(labels, return_inverse=True)
-        labels = labels.reshape(value["instances"].shape) + (ids[0] != 0)
+        labels = label_map(value["instances"], f"{name}['instances']", contiguous=True)
         return [(rows.start, cols.start, labels[rows, cols] == i)
-                for i, (rows, cols) in enumerate(ndimage.find_objects(labels), 1)]
+                for i, (rows, cols) in enumerate(ndimage.find_objects(labels), 1)], labels.shape
     if "masks" not in value:
-        return None
+        return None, None
     masks = to_numpy(value["masks"], f"{name}['masks']")
-    if not len(masks):                                       # no object: whatever dtype an empty array happens to have
-        return []
-    if masks.dtype.kind not in "iub" or masks.ndim != 3:
-        raise ValueError(f"{name}['masks'] must be bool or integer (N, H, W), got {masks.dtype} {masks.shape}")
+    if masks.ndim == 4 and masks.shape[1] == 1:
+        masks = masks[:, 0]
+    if not len(masks):                                       # no object: whatever dtype and form an empty array has
+        return [], masks.shape[1:] if masks.ndim == 3 and all(masks.shape[1:]) else None
+    if masks.ndim != 3 or masks.dtype.kind == "c":
+        raise ValueError(f"{name}['masks'] must be bool, integer or float (N, H, W) or (N, 1, H, W), got {masks.dtype} "
+                         f"{masks.shape}")
     if masks.dtype != bool:
-        if masks.size and not 0 <= masks.min() <= masks.max() <= 1:
-            raise ValueError(f"{name}['masks'] must hold 0 and 1, got {masks.min()}..{masks.max()}")
-        masks = masks.astype(bool)
-    return [_crop(mask) for mask in masks]
+        masks = _binary(masks, f"{name}['masks']", scored)
+    return [_crop(mask) for mask in masks], masks.shape[1:]
 
 
-def _crop(mask):
+def _binary(masks: np.ndarray, name: str, scored: bool) -> np.ndarray:
+    """Masks of 0 and 1, or of a detector's probabilities, as bool: inside is above 1/2, as in Mask R-CNN."""
+    low, high = masks.min(initial=0), masks.max(initial=0)
+    if not 0 <= low <= high <= 1:                            # `not` catches NaN too
+        reason = ": divide by 255" if high == 255 else ""
+        raise ValueError(f"{name} must hold 0 and 1, got {low}..{high}{reason}")
+    inside = masks > 0.5
+    if not scored and (masks != inside).any():
+        raise ValueError(f"{name} must hold 0 and 1, got values between them, which only detections may have")
+    return inside
+
+
+def _crop(mask: np.ndarray) -> tuple[int, int, np.ndarray]:
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
         return 0, 0, mask[:0, :0]
@@ -123,7 +179,7 @@ def _crop(mask):
     return int(rows[0]), int(cols[0]), strip[:, cols[0]:cols[-1] + 1].copy()
 
 
-def _boxes(value, name):
+def _boxes(value: Any, name: str) -> np.ndarray:
     boxes = to_numpy(value, f"{name}['boxes']").astype(float)
     if boxes.shape[:1] == (0,):
         boxes = boxes.reshape(0, 4)
@@ -134,7 +190,7 @@ def _boxes(value, name):
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
 
 
-def _column(value, name, key, kinds, count, default):
+def _column(value: Mapping[str, Any], name: str, key: str, kinds: str, count: int, default: Any) -> np.ndarray:
     if key not in value:
         return np.broadcast_to(default, (count,))
     column = to_numpy(value[key], f"{name}['{key}']")

@@ -1,9 +1,11 @@
 """The confusion matrix, counted in a stream, and the scores that are read off it."""
 
 import operator
+from typing import Any, Self
 
 import numpy as np
 
+from seglab.inputs import IGNORE, refuse_255
 from seglab.metrics.inputs import class_maps
 
 
@@ -48,10 +50,11 @@ class ConfusionMatrix:
     ([[1, 0], [1, 1]], 0.5)
     """
 
-    def __init__(self, num_classes, ignore_index=255):
+    def __init__(self, num_classes: int, ignore_index: int | None = IGNORE) -> None:
         try:
             num_classes = operator.index(num_classes)
-            ignore_index = None if ignore_index is None else operator.index(ignore_index)
+            if ignore_index is not None and not isinstance(ignore_index, int):
+                ignore_index = operator.index(ignore_index)
         except TypeError:
             raise TypeError(f"num_classes and ignore_index must be integers, got {num_classes!r}, "
                             f"{ignore_index!r}") from None
@@ -60,22 +63,25 @@ class ConfusionMatrix:
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.counts = np.zeros((num_classes, num_classes), dtype=np.int64)
 
-    def update(self, true, pred):
+    def update(self, true: Any, pred: Any) -> None:
         """Add the pixels of one picture or batch.
 
         Parameters
         ----------
         true, pred : (H, W) or (N, H, W) array or tensor of integer or bool class ids
-            `pred` may hold anything where `true` is ignored.
+            `pred` may hold anything where `true` is ignored. With two classes a truth that holds 255 and never 1 is
+            refused while `ignore_index` is the default: it could be a mask of 0 and 255 as files store them.
 
         Raises
         ------
         TypeError, ValueError
-            Float maps, other shapes, empty arrays, ids outside 0..C-1.
+            Float maps, other shapes, empty arrays, ids outside 0..C-1, a mask of 0 and 255.
         """
         true, pred = class_maps(true, pred)
         true, pred = true.ravel(), pred.ravel()
         C = self.num_classes
+        if C == 2:
+            refuse_255(true, self.ignore_index, "true")
         if self.ignore_index is not None and (ignored := true == self.ignore_index).any():
             true, pred = true[~ignored], pred[~ignored]
             if not true.size:
@@ -85,12 +91,10 @@ class ConfusionMatrix:
             if low < 0 or high >= C:
                 ignore = "" if name == "pred" or self.ignore_index is None else f" or ignore_index={self.ignore_index}"
                 raise ValueError(f"{name} must hold class ids 0..{C - 1}{ignore}, got {low}..{high}")
-        # int64 before the product: 20 * 21 + 20 does not fit into the uint8 of a stored label map
-        joint = true.astype(np.int64) * C
-        joint += pred
+        joint = true * C + pred                        # in int64: 20 * 21 + 20 does not fit into a stored map's uint8
         self.counts += np.bincount(joint, minlength=C * C).reshape(C, C)
 
-    def __add__(self, other):
+    def __add__(self, other: Self) -> Self:
         """The matrix of both streams together, for workers that count apart."""
         if not isinstance(other, ConfusionMatrix):
             return NotImplemented
@@ -102,61 +106,61 @@ class ConfusionMatrix:
         return total
 
     @property
-    def _correct(self):
+    def _correct(self) -> np.ndarray:
         return np.diag(self.counts)
 
     @property
-    def _true(self):
+    def _true(self) -> np.ndarray:
         return self.counts.sum(1)
 
     @property
-    def _pred(self):
+    def _pred(self) -> np.ndarray:
         return self.counts.sum(0)
 
-    def iou(self):
+    def iou(self) -> np.ndarray:
         """(C,) float64, IoU_i = n_ii / (t_i + p_i - n_ii) in 0..1; NaN for a class absent from both maps."""
         return _ratio(self._correct, self._true + self._pred - self._correct)
 
-    def dice(self):
+    def dice(self) -> np.ndarray:
         """(C,) float64, Dice_i = 2 n_ii / (t_i + p_i) = 2 TP / (2 TP + FP + FN); NaN for a class absent from both."""
         return _ratio(2 * self._correct, self._true + self._pred)
 
-    def recall(self):
+    def recall(self) -> np.ndarray:
         """(C,) float64, n_ii / t_i, the accuracy of each class; NaN for a class absent from the truth."""
         return _ratio(self._correct, self._true)
 
-    def precision(self):
+    def precision(self) -> np.ndarray:
         """(C,) float64, n_ii / p_i; NaN for a class that is never predicted."""
         return _ratio(self._correct, self._pred)
 
-    def mean_iou(self):
+    def mean_iou(self) -> float:
         """Mean of :meth:`iou` over the classes that occur in truth or prediction; 1.0 if nothing was counted."""
         return mean_of_present(self.iou())
 
-    def mean_dice(self):
+    def mean_dice(self) -> float:
         """Mean of :meth:`dice` over the classes that occur in truth or prediction; 1.0 if nothing was counted."""
         return mean_of_present(self.dice())
 
-    def mean_accuracy(self):
+    def mean_accuracy(self) -> float:
         """Mean of :meth:`recall` over the classes that occur in the truth; 1.0 if nothing was counted."""
         return mean_of_present(self.recall())
 
-    def pixel_accuracy(self):
+    def pixel_accuracy(self) -> float:
         """Share of counted pixels with the right class, sum n_ii / sum t_i; 1.0 if nothing was counted."""
         total = self.counts.sum()
         return float(self._correct.sum() / total) if total else 1.0
 
-    def frequency_weighted_iou(self):
+    def frequency_weighted_iou(self) -> float:
         """Mean of IoU with weights t_i: common classes count more; 1.0 if nothing was counted."""
         total = self.counts.sum()
         return float(np.nansum(self._true * self.iou()) / total) if total else 1.0
 
 
-def mean_of_present(scores):
+def mean_of_present(scores: np.ndarray) -> float:
     """Mean over the classes whose score is defined (not NaN); 1.0 if none is: no pixel, no disagreement."""
     present = scores[~np.isnan(scores)]
     return float(present.mean()) if present.size else 1.0
 
 
-def _ratio(above, below):
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

@@ -1,6 +1,7 @@
 """How often each pair of labels meets: one pass over two label maps that every object metric is read from."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class JointCounts:
     cols: np.ndarray
     pixels: np.ndarray
 
-    def objects(self):
+    def objects(self) -> Self:
         """The same without background: pairs of two objects only. Sizes keep their background pixels."""
         keep_a, keep_b = self.ids_a != 0, self.ids_b != 0
         pairs = keep_a[self.rows] & keep_b[self.cols]
@@ -41,12 +42,12 @@ class JointCounts:
         return JointCounts(self.ids_a[keep_a], self.ids_b[keep_b], self.sizes_a[keep_a], self.sizes_b[keep_b],
                            self.rows[pairs] - (~keep_a).sum(), self.cols[pairs] - (~keep_b).sum(), self.pixels[pairs])
 
-    def iou(self):
+    def iou(self) -> np.ndarray:
         """(K,) float64, intersection over union of each pair that meets."""
         return self.pixels / (self.sizes_a[self.rows] + self.sizes_b[self.cols] - self.pixels)
 
 
-def joint_counts(labels_a, labels_b, names=("labels_a", "labels_b")):
+def joint_counts(labels_a: Any, labels_b: Any, names: tuple[str, str] = ("labels_a", "labels_b")) -> JointCounts:
     """Count the pixels of every pair of labels that meet.
 
     Parameters
@@ -67,7 +68,7 @@ def joint_counts(labels_a, labels_b, names=("labels_a", "labels_b")):
 
     Notes
     -----
-    In int64, since ``a * B + b`` of two uint8 maps wraps around. Small ids index a table directly, others are
+    Small ids index a table directly, others are
     squeezed to 0..A-1 first; of a large table (70,000 x 70,000 objects) only the cells that occur are made.
     Notebook 01.
     """
@@ -77,8 +78,7 @@ def joint_counts(labels_a, labels_b, names=("labels_a", "labels_b")):
         ids_a, a = np.unique(a, return_inverse=True)
         ids_b, b = np.unique(b, return_inverse=True)
     A, B = int(a.max()) + 1, int(b.max()) + 1
-    joint = a.astype(np.int64) * B
-    joint += b.astype(np.int64, copy=False)
+    joint = a * B + b                                        # in int64: that of two uint8 maps would wrap around
     if A * B <= _TABLE:
         table = np.bincount(joint, minlength=A * B)
         cells = np.flatnonzero(table)
@@ -91,7 +91,8 @@ def joint_counts(labels_a, labels_b, names=("labels_a", "labels_b")):
     return JointCounts(ids_a, ids_b, sizes_a, sizes_b, rows, cols, pixels)
 
 
-def _squeeze(positions, pixels, count, ids):
+def _squeeze(positions: np.ndarray, pixels: np.ndarray, count: int,
+             ids: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids that occur, their sizes, and positions among them."""
     sizes = np.bincount(positions, pixels, count).astype(np.int64)      # sums in float64: exact to 2^53 pixels
     if ids is not None:

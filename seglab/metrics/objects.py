@@ -1,6 +1,6 @@
 """Whole objects: IoU of every pair, matched-object F1, and what was merged or split."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -10,7 +10,7 @@ from seglab.metrics.joint_counts import joint_counts
 _DENSE = 1 << 27       # cells, 1 GiB of float64
 
 
-def mask_iou(labels_a, labels_b, sparse_output=False):
+def mask_iou(labels_a: Any, labels_b: Any, sparse_output: bool = False) -> np.ndarray | sparse.csr_array:
     """IoU of every object of one label map with every object of the other, from one joint count.
 
     Parameters
@@ -63,7 +63,7 @@ class ObjectScores(NamedTuple):
     fn: int
 
 
-def object_f1(labels_true, labels_pred, iou=0.5):
+def object_f1(labels_true: Any, labels_pred: Any, iou: float = 0.5) -> ObjectScores:
     """F1 of whole objects: a predicted object is right if its IoU with a true one is above the threshold.
 
     Parameters
@@ -115,7 +115,7 @@ class MergesAndSplits(NamedTuple):
     splits: int
 
 
-def merges_and_splits(labels_true, labels_pred):
+def merges_and_splits(labels_true: Any, labels_pred: Any) -> MergesAndSplits:
     """How many times true objects ended in one predicted object, and one true object in several.
 
     Parameters

@@ -1,11 +1,12 @@
 """Panoptic quality: one number for amorphous regions (stuff) and countable objects (things)."""
 
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from seglab.inputs import to_numpy
 from seglab.metrics.confusion import mean_of_present
-from seglab.metrics.inputs import to_numpy
 from seglab.metrics.joint_counts import joint_counts
 
 
@@ -24,7 +25,8 @@ class PanopticQuality(NamedTuple):
     fn: np.ndarray
 
 
-def panoptic_quality(true, pred, things, stuffs, void=255):
+def panoptic_quality(true: Any, pred: Any, things: Collection[int], stuffs: Collection[int],
+                     void: int = 255) -> PanopticQuality:
     """PQ = sum of IoU over TP / (TP + FP/2 + FN/2) = segmentation quality x recognition quality.
 
     Parameters
@@ -84,7 +86,7 @@ def panoptic_quality(true, pred, things, stuffs, void=255):
     return PanopticQuality(*means, classes, sq * rq, sq, rq, *(x.astype(np.int64) for x in (tp, fp, fn)))
 
 
-def _pictures(true, pred):
+def _pictures(true: Any, pred: Any) -> list[Sequence[np.ndarray]]:
     """Both arguments as lists of (H, W, 2) arrays of the same shapes."""
     both = []
     for value, name in ((true, "true"), (pred, "pred")):
@@ -105,7 +107,8 @@ def _pictures(true, pred):
     return both
 
 
-def _segments(panoptic, name, classes, stuffs, void):
+def _segments(panoptic: np.ndarray, name: str, classes: tuple[int, ...], stuffs: Collection[int],
+              void: int) -> tuple[np.ndarray, np.ndarray]:
     """Label map of the segments (0 = void) and the position in `classes` of each."""
     category, instance = panoptic[..., 0].astype(np.int64), panoptic[..., 1].astype(np.int64)
     if unknown := set(np.unique(category).tolist()) - set(classes) - {void}:
@@ -119,7 +122,8 @@ def _segments(panoptic, name, classes, stuffs, void):
     return number[labels].reshape(category.shape), np.searchsorted(classes, segments[kept])
 
 
-def _match(true, pred, count):
+def _match(true: tuple[np.ndarray, np.ndarray], pred: tuple[np.ndarray, np.ndarray],
+           count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sum of IoU, TP, FP, FN, each (C,), of one picture."""
     (true, class_true), (pred, class_pred) = true, pred
     joint = joint_counts(true, pred)

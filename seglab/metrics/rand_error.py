@@ -1,6 +1,6 @@
 """Foreground-restricted Rand error, with its merge and split scores."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ class RandScores(NamedTuple):
     split_score: float
 
 
-def rand_error(labels_true, labels_pred, background="singletons"):
+def rand_error(labels_true: Any, labels_pred: Any, background: str = "singletons") -> float:
     """One minus the foreground-restricted Rand F-score: do pairs of pixels stay together, stay apart?
 
     Parameters
@@ -56,7 +56,7 @@ def rand_error(labels_true, labels_pred, background="singletons"):
     return rand_scores(labels_true, labels_pred, background).error
 
 
-def rand_scores(labels_true, labels_pred, background="singletons"):
+def rand_scores(labels_true: Any, labels_pred: Any, background: str = "singletons") -> RandScores:
     """Rand error with its merge score (precision), pairs / pairs of the prediction, and split score (recall).
 
     Parameters, raises as :func:`rand_error`.
@@ -80,7 +80,8 @@ def rand_scores(labels_true, labels_pred, background="singletons"):
                       together / in_true if in_true else 1.0)
 
 
-def foreground_counts(labels_true, labels_pred, background):
+def foreground_counts(labels_true: Any, labels_pred: Any,
+                      background: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joint counts on the true foreground, which Rand and information scores are made of.
 
     Returns

@@ -1,6 +1,6 @@
 """Variation of information and the information score V^Info."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ class VariationOfInformation(NamedTuple):
     merge: float
 
 
-def variation_of_information(labels_true, labels_pred, background="segment"):
+def variation_of_information(labels_true: Any, labels_pred: Any, background: str = "segment") -> VariationOfInformation:
     """How many bits the prediction leaves open about the truth (merges), and the reverse (splits).
 
     Parameters
@@ -45,7 +45,7 @@ def variation_of_information(labels_true, labels_pred, background="segment"):
     return VariationOfInformation(max(joint - true, 0.0), max(joint - pred, 0.0))
 
 
-def information_score(labels_true, labels_pred, background="singletons"):
+def information_score(labels_true: Any, labels_pred: Any, background: str = "singletons") -> float:
     """V^Info = I(S; T) / (H(S)/2 + H(T)/2), in 0..1, 1 at best; the companion of 1 - :func:`rand_error`.
 
     Parameters, raises as :func:`rand_error`.
@@ -64,11 +64,11 @@ def information_score(labels_true, labels_pred, background="singletons"):
     return max(pred + true - joint, 0.0) / (0.5 * pred + 0.5 * true) if pred + true else 1.0
 
 
-def _entropies(labels_true, labels_pred, background):
+def _entropies(labels_true: Any, labels_pred: Any, background: str) -> list[float]:
     """H(S,T), H(S), H(T) in bits."""
     return [_entropy(x) for x in foreground_counts(labels_true, labels_pred, background)]
 
 
-def _entropy(pixels):
+def _entropy(pixels: np.ndarray) -> float:
     p = pixels / max(pixels.sum(), 1)
     return float(-(p * np.log2(p)).sum()) + 0.0

@@ -1,18 +1,19 @@
 """Warping error: the disagreement that no bending of the borders can explain, only a change of topology."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from seglab.metrics.inputs import mask as binary_mask
+from seglab.inputs import mask as binary_mask
 from seglab.metrics.inputs import masks
 
 # the eight neighbours as (row, column) steps, once around; bit k of a neighbourhood's code is neighbour k
 RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
 
 
-def warping_error(true, pred, mask=None):
+def warping_error(true: Any, pred: Any, mask: Any = None) -> float:
     """Share of pixels that still differ after `true` was bent towards `pred` without changing its topology.
 
     Parameters
@@ -32,7 +33,7 @@ def warping_error(true, pred, mask=None):
     Raises
     ------
     TypeError, ValueError
-        Float maps, label maps with ids above 1, empty arrays, other shapes.
+        Other values than 0 and 1, empty arrays, other shapes.
 
     References
     ----------
@@ -50,7 +51,7 @@ def warping_error(true, pred, mask=None):
     return float((warp(true, pred, mask) != binary_mask(pred, "pred")).mean())
 
 
-def warp(true, pred, mask=None):
+def warp(true: Any, pred: Any, mask: Any = None) -> np.ndarray:
     """`true` after the flips: (H, W) bool of the same topology, as close to `pred` as greedy flipping brings it.
 
     Parameters and raises as :func:`warping_error`.
@@ -67,14 +68,11 @@ def warp(true, pred, mask=None):
     true, pred = masks(true, pred)
     allowed = true != pred
     if mask is not None:
-        mask = binary_mask(mask, "mask")
-        if mask.shape != true.shape:
-            raise ValueError(f"mask must have the shape of true, {true.shape}, got {mask.shape}")
-        allowed &= mask
+        allowed &= binary_mask(mask, "mask", true.shape)
     simple = simple_points()
-    padded = np.pad(true, 1).astype(np.uint8)
-    width = padded.shape[1]
-    image = padded.ravel()                                      # a view: flat positions address the same pixels
+    image = np.pad(true, 1).astype(np.uint8, order="C")
+    width = image.shape[1]
+    image.shape = (-1,)                                         # flat positions; would fail where ravel() copies
     steps = [dy * width + dx for dy, dx in RING]
     rows, cols = np.nonzero(allowed)
     turns = [np.flatnonzero((rows % 2 == y) & (cols % 2 == x)) for y in (0, 1) for x in (0, 1)]
@@ -91,11 +89,11 @@ def warp(true, pred, mask=None):
                 flipped = True
                 image[candidates[flips]] ^= 1
                 turns[k] = candidates[~flips]                   # now equal to `pred`: never flips back
-    return padded[1:-1, 1:-1].astype(bool)
+    return image.reshape(-1, width)[1:-1, 1:-1].astype(bool)
 
 
 @lru_cache
-def simple_points():
+def simple_points() -> np.ndarray:
     """(256,) bool: is a pixel with this neighbourhood simple? Bit k of the index is neighbour ``RING[k]``.
 
     Simple means: among the eight neighbours exactly one 4-connected foreground component shares an edge with

@@ -38,15 +38,31 @@ MASKS = [warping_error, warp, hausdorff]
 EVERY = CLASS_MAPS + LABEL_MAPS + MASKS
 
 
+@pytest.mark.parametrize("metric", MASKS)
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("bad", [GOOD * 0.5, GOOD * 2, GOOD * np.nan, -GOOD])
+def test_masks_are_of_0_and_1(metric, side, bad):
+    assert metric(GOOD, GOOD * 1.0) is not None                   # 0. and 1. are
+    with pytest.raises(ValueError, match=f"^{('true', 'pred')[side]} must be a binary mask"):
+        metric(*((bad, GOOD) if side == 0 else (GOOD, bad)))
+
+
+@pytest.mark.parametrize("metric", CLASS_MAPS + LABEL_MAPS)
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("bad", [
+    GOOD.astype(float),                                           # probabilities, or labels read as float
+    torch.rand(2, 2), torch.rand(2, 2, dtype=torch.bfloat16), np.full((2, 2), np.nan),
+])
+def test_floats_are_no_labels(metric, side, bad):
+    with pytest.raises(TypeError, match=r"^(true|pred|labels_\w+) must hold integers, got"):
+        metric(*((bad, GOOD) if side == 0 else (GOOD, bad)))
+
+
 @pytest.mark.parametrize("metric", EVERY)
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("bad, error", [
-    (GOOD.astype(float), TypeError),                              # probabilities, or labels read as float
-    (torch.rand(2, 2), TypeError),
-    (torch.rand(2, 2, dtype=torch.bfloat16), TypeError),
-    (np.full((2, 2), np.nan), TypeError),
-    (GOOD.tolist(), TypeError),
     (None, TypeError),
+    ([[0, 1], [1]], TypeError),
     (np.zeros((2, 2, 2, 2), int), ValueError),
     (np.zeros(4, int), ValueError),
     (np.zeros((0, 2), int), ValueError),
@@ -106,10 +122,10 @@ def test_parameters():
             trimap_iou(GOOD, GOOD, bad)
         with pytest.raises(ValueError, match="percentile"):
             hausdorff(GOOD, GOOD, bad)
-    with pytest.raises(ValueError, match="mask must have the shape of true"):
+    with pytest.raises(ValueError, match=r"mask must have shape \(2, 2\), got \(3, 3\)"):
         warping_error(GOOD, GOOD, np.ones((3, 3), bool))
-    with pytest.raises(TypeError, match="mask"):
-        warping_error(GOOD, GOOD, np.ones((2, 2)))
+    with pytest.raises(ValueError, match="^mask must be a binary mask"):
+        warping_error(GOOD, GOOD, np.full((2, 2), 0.5))
 
 
 @pytest.mark.parametrize("prob, target, options, error, names", [
@@ -164,18 +180,26 @@ FOUND = {"boxes": BOXES, "scores": np.array([0.5])}
     ({"boxes": BOXES[:, :3]}, FOUND, ValueError, r"truth\['boxes'\]"),
     ({"boxes": BOXES * np.nan}, FOUND, ValueError, r"truth\['boxes'\]"),
     ({"boxes": -BOXES}, FOUND, ValueError, r"truth\['boxes'\]"),
-    ({"boxes": BOXES.tolist()}, FOUND, TypeError, r"truth\['boxes'\]"),
+    ({"boxes": None}, FOUND, TypeError, r"truth\['boxes'\]"),
     ({"boxes": BOXES, "classes": np.array([1, 2])}, FOUND, ValueError, r"truth\['classes'\]"),
     ({"boxes": BOXES, "classes": np.array([1.5])}, FOUND, TypeError, r"truth\['classes'\]"),
     ({"boxes": BOXES}, FOUND | {"scores": np.array([np.nan])}, ValueError, r"detections\['scores'\]"),
     ({"boxes": BOXES}, FOUND | {"scores": np.zeros((1, 1))}, ValueError, r"detections\['scores'\]"),
     ({"masks": np.ones((2, 3, 3), bool), "boxes": BOXES}, FOUND, ValueError, r"truth\['boxes'\] must hold one box"),
-    ({"masks": np.ones((1, 3, 3))}, FOUND, ValueError, r"truth\['masks'\]"),
+    ({"masks": np.full((1, 3, 3), 0.7)}, FOUND, ValueError, r"truth\['masks'\] must hold 0 and 1.* only detections"),
+    ({"masks": np.full((1, 3, 3), np.nan)}, FOUND, ValueError, r"truth\['masks'\]"),
+    ({"masks": np.full((1, 3, 3), 255, np.uint8)}, FOUND, ValueError, r"truth\['masks'\] .*divide by 255"),
+    ({"masks": np.ones((1, 2, 3, 3), bool)}, FOUND, ValueError, r"truth\['masks'\].*\(N, 1, H, W\)"),
+    ({"boxes": BOXES}, FOUND | {"masks": np.full((1, 3, 3), 1.5)}, ValueError, r"detections\['masks'\]"),
+    ({"boxes": BOXES, "classes": np.ones(1, int), "labels": np.ones(1, int)}, FOUND, ValueError,
+     "either 'classes' or 'labels'"),
+    ({"boxes": BOXES, "crowd": np.ones(1, int), "iscrowd": np.ones(1, int)}, FOUND, ValueError,
+     "either 'crowd' or 'iscrowd'"),
     ({"masks": np.full((1, 3, 3), 2)}, FOUND, ValueError, r"truth\['masks'\]"),
     ({"masks": np.ones((3, 3), bool)}, FOUND, ValueError, r"truth\['masks'\]"),
     ({"masks": np.ones((1, 3, 3), bool), "instances": GOOD}, FOUND, ValueError, "either 'masks' or 'instances'"),
     ({"instances": -GOOD}, FOUND, ValueError, r"truth\['instances'\]"),
-    ({"instances": GOOD * 1.0}, FOUND, ValueError, r"truth\['instances'\]"),
+    ({"instances": GOOD * 1.0}, FOUND, TypeError, r"truth\['instances'\]"),
 ])
 def test_coco(truth, found, error, names):
     with pytest.raises(error, match=names):
