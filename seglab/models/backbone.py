@@ -66,9 +66,9 @@ def dilated_stages(strides: Sequence[int], output_stride: int) -> list[Stage]:
 
 
 class Backbone(nn.Module):
-    """Base of the backbones. A subclass builds its layers, sets ``tap_channels``, and gives five maps in ``extract``.
+    """Base of the backbones, which are all made by ``backbone(output_stride=..., in_channels=...)``.
 
-    A class or function that builds one is called ``backbone(output_stride=..., in_channels=...)``.
+    A subclass builds its layers and gives five maps in ``extract``.
 
     Parameters
     ----------
@@ -76,13 +76,9 @@ class Backbone(nn.Module):
         Channels of the pictures.
     output_stride : {8, 16, 32}
         Input px per px of the last map. The parameters are the same for all three.
-
-    Attributes
-    ----------
-    channels, strides : tuple of 4 ints
-        Of the maps that ``forward`` returns: strides 4, 8, 16, 32, none above ``output_stride``.
-    tap_channels, tap_strides : tuple of 5 ints
-        Of the maps that ``taps`` returns, which begin at stride 2.
+    tap_channels : sequence of 5 ints
+        Channels of the maps that ``taps`` gives; kept as ``tap_channels``, and with their strides 2, 4, 8, 16, 32 (none
+        above ``output_stride``) as ``tap_strides``. ``channels`` and ``strides`` are those of the last four.
 
     Raises
     ------
@@ -90,46 +86,23 @@ class Backbone(nn.Module):
         For ``in_channels`` < 1 or another output stride.
     """
 
-    tap_channels: tuple[int, ...]
-
-    def __init__(self, in_channels: int = 3, output_stride: int = 32) -> None:
+    def __init__(self, in_channels: int, output_stride: int, tap_channels: Sequence[int]) -> None:
         super().__init__()
         check_counts(in_channels=in_channels)
         check_output_stride(output_stride)
         self.in_channels, self.output_stride = in_channels, output_stride
-        self.tap_strides = tuple(min(stride, output_stride) for stride in STRIDES)
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of the four maps of ``forward``."""
-        return self.tap_channels[1:]
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Strides of the four maps of ``forward``."""
-        return self.tap_strides[1:]
+        self.tap_channels, self.tap_strides = tuple(tap_channels), tuple(min(s, output_stride) for s in STRIDES)
+        self.channels, self.strides = self.tap_channels[1:], self.tap_strides[1:]
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """The five maps of checked images; what a subclass has to say."""
         raise NotImplementedError
 
     def taps(self, images: Tensor) -> list[Tensor]:
-        """Feature maps at every stride, for networks with skips.
+        """Five maps of images ``(N, in_channels, H, W)`` of any size, for networks with skips.
 
-        Parameters
-        ----------
-        images : Tensor (N, in_channels, H, W), float
-            Normalised pictures of any size.
-
-        Returns
-        -------
-        list of 5 Tensors
-            With ``tap_channels`` channels; each side is ceil(side / stride) for the strides of ``tap_strides``.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For integer images, another shape or number of channels.
+        Each has its ``tap_channels``, and sides of ceil(side / stride) for its ``tap_strides``. TypeError or ValueError
+        for integer images, another shape or number of channels.
         """
         check_images(images, self.in_channels)
         return self.extract(images)

@@ -12,6 +12,7 @@ from torch import nn
 from seglab.models.arguments import check_counts
 from seglab.models.backbone import Backbone
 from seglab.models.dense import DenseModel
+from seglab.models.unet import init_he
 from seglab.models.vgg import VGG16
 
 
@@ -71,7 +72,6 @@ class DeepLabV1(DenseModel):
             fc7=nn.Conv2d(hidden, hidden, 1), relu7=nn.ReLU(), drop7=nn.Dropout(dropout),
             fc8=nn.Conv2d(hidden, num_classes, 1))))
         for layer in (fc6, self.classifier.fc7):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            init_he(layer)
         nn.init.normal_(self.classifier.fc8.weight, std=0.01)
         nn.init.zeros_(self.classifier.fc8.bias)

@@ -81,11 +81,11 @@ class DeepLabV3Plus(DenseModel):
         super().__init__(backbone, None)
         check_counts(num_classes=num_classes, channels=channels)
         check_counts(0, low_level_channels=low_level_channels)
-        check_output_stride(output_stride)
+        rates = rates_at(output_stride, rates)
         if backbone.output_stride != output_stride:
             raise ValueError(f"backbone must have output_stride {output_stride}, got {backbone.output_stride}")
         self.num_classes, self.output_stride, self.decoder = num_classes, output_stride, decoder
-        self.aspp = ASPP(backbone.channels[-1], rates_at(output_stride, rates), channels, separable, dropout)
+        self.aspp = ASPP(backbone.channels[-1], rates, channels, separable, dropout)
         if decoder:
             self.reduce = conv_norm_relu(nn.Conv2d(backbone.channels[0], low_level_channels, 1, bias=False),
                                          low_level_channels) if low_level_channels else None

@@ -74,8 +74,8 @@ rpn_score_thresh
         if num_classes < 2:
             raise ValueError(f"num_classes must be >= 2, the background counts, got {num_classes}")
         if not hasattr(backbone, "out_channels"):
-            raise ValueError("backbone must have an attribute out_channels, the channels of each of its maps, "
-                             f"got {type(backbone).__name__}; a backbone becomes one in ResNetFPN(backbone)")
+            raise ValueError("backbone must have an attribute out_channels, the channels of each of its maps, as "
+                             f"ResNetFPN(backbone) has, got {type(backbone).__name__}")
         self.num_classes = num_classes
         self.transform = DetectionTransform(min_size, max_size, image_mean, image_std, size_divisible)
         self.backbone = backbone

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seglab.models.arguments import check_counts
 from seglab.models.backbone import Backbone, dilated_stages
 
 SETTING = (                          # expansion, channels, repeats, stride of the first
@@ -52,6 +53,7 @@ def _divisible(channels: float) -> int:
 
 def inverted_residuals(width: float, output_stride: int, in_channels: int) -> tuple[list[nn.Module], list[int]]:
     """The stem and the 17 blocks, and the channels after each of them."""
+    check_counts(in_channels=in_channels)
     stages = dilated_stages([2, *(stride for *_, stride in SETTING)], output_stride)[1:]
     if not width > 0:
         raise ValueError(f"width must be > 0, got {width!r}")
@@ -134,10 +136,9 @@ class MobileNetV2Backbone(Backbone):
     """
 
     def __init__(self, width: float = 1.0, output_stride: int = 32, in_channels: int = 3) -> None:
-        super().__init__(in_channels, output_stride)
         layers, channels = inverted_residuals(width, output_stride, in_channels)
+        super().__init__(in_channels, output_stride, [channels[k] for k in MAPS])
         self.features = nn.Sequential(*layers)
-        self.tap_channels = tuple(channels[k] for k in MAPS)
         _initialise(self)
 
     def extract(self, images: Tensor) -> list[Tensor]:

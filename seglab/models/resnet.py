@@ -137,27 +137,24 @@ class ResNet(Backbone):
 
     def __init__(self, block: type, layers: Sequence[int], width: int = 64, in_channels: int = 3,
                  output_stride: int = 32, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> None:
-        super().__init__(in_channels, output_stride)
         check_counts(width=width)
+        widths = [width * 2 ** stage for stage in range(4)]
+        super().__init__(in_channels, output_stride, (width, *(w * block.expansion for w in widths)))
         if len(layers) != 4 or min(layers) < 1:
             raise ValueError(f"layers must be four counts >= 1, got {tuple(layers)}")
         self.conv1 = nn.Conv2d(in_channels, width, 7, 2, 3, bias=False)
         self.bn1 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        channels = width
-        for stage, (count, plan) in enumerate(zip(layers, dilated_stages((4, 1, 2, 2, 2), output_stride)[1:])):
-            blocks = []
-            for k in range(count):
-                out = width * 2 ** stage * block.expansion
-                shortcut = None
-                if k == 0 and (plan.stride != 1 or channels != out):
-                    shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, plan.stride, bias=False), norm(out))
-                blocks.append(block(channels, width * 2 ** stage, plan.stride if k == 0 else 1,
-                                    plan.first if k == 0 else plan.dilation, plan.dilation, norm, shortcut))
-                channels = out
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.tap_channels = (width, *(width * 2 ** stage * block.expansion for stage in range(4)))
+        channels, stages = width, dilated_stages((4, 1, 2, 2, 2), output_stride)[1:]
+        for number, (count, inner, out, stage) in enumerate(zip(layers, widths, self.channels, stages), start=1):
+            shortcut = None
+            if stage.stride != 1 or channels != out:
+                shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stage.stride, bias=False), norm(out))
+            blocks = [block(channels, inner, stage.stride, stage.first, stage.dilation, norm, shortcut)]
+            blocks += [block(out, inner, 1, stage.dilation, stage.dilation, norm, None) for _ in range(count - 1)]
+            setattr(self, f"layer{number}", nn.Sequential(*blocks))
+            channels = out
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

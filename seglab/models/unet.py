@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from seglab.models.arguments import check_counts
+from seglab.models.arguments import check_counts, check_images
 
 PADDINGS = ("valid", "same")
 NORMS = (None, "batch")
@@ -61,11 +61,8 @@ def output_size(size: int, depth: int = 5, padding: str = "valid") -> int:
     """
     low, high = legal_sizes(size, depth, padding)
     if size not in (low, high):
-        names = " and ".join(str(s) for s in (low, high) if s is not None)
-        raise ValueError(f"size must be legal for depth={depth}, padding={padding!r}, got {size} px; "
-                         f"the nearest legal sizes are {names} px" if low is not None else
-                         f"size must be legal for depth={depth}, padding={padding!r}, got {size} px; "
-                         f"the smallest legal size is {names} px")
+        legal = f"smallest legal size is {high}" if low is None else f"nearest legal sizes are {low} and {high}"
+        raise ValueError(f"size must be legal for depth={depth}, padding={padding!r}, got {size} px; the {legal} px")
     return size - lost_border(depth, padding)
 
 
@@ -143,12 +140,13 @@ class UNet(nn.Module):
 
         Raises
         ------
+        TypeError
+            For integer images.
         ValueError
             If the image is not 4-D, has other channels, or an illegal height or width; the message names the nearest
             legal sizes.
         """
-        if images.ndim != 4 or images.shape[1] != self.in_channels:
-            raise ValueError(f"images must have shape (N, {self.in_channels}, H, W), got {tuple(images.shape)}")
+        check_images(images, self.in_channels)
         for axis, size in zip(("height", "width"), images.shape[-2:], strict=True):
             try:
                 output_size(size, self.depth, self.padding)

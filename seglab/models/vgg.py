@@ -65,9 +65,8 @@ class VGG16(Backbone):
     """
 
     def __init__(self, width: int = 64, in_channels: int = 3, output_stride: int = 32) -> None:
-        super().__init__(in_channels, output_stride)
         check_counts(width=width)
-        self.tap_channels = tuple(width * times for times, _ in BLOCKS)
+        super().__init__(in_channels, output_stride, [width * times for times, _ in BLOCKS])
         layers, before = [], in_channels
         for channels, (_, count), stage in zip(self.tap_channels, BLOCKS, dilated_stages((2,) * 5, output_stride)):
             for _ in range(count):

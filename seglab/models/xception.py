@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from seglab.models.arguments import check_counts
 from seglab.models.backbone import Backbone, dilated_stages
 from seglab.models.separable import SeparableConv2d
+from seglab.models.unet import init_he
 
 ENTRY = (128, 256, 728)              # channels of the three entry blocks, each ends with a stride of 2
 EXIT = ((728, 1024, 1024), (1536, 1536, 2048))
@@ -98,13 +99,14 @@ class Xception(Backbone):
     """
 
     def __init__(self, width: float = 1.0, middle: int = 16, output_stride: int = 16, in_channels: int = 3) -> None:
-        super().__init__(in_channels, output_stride)
         if not width > 0:
             raise ValueError(f"width must be > 0, got {width!r}")
         check_counts(0, middle=middle)
 
         def scaled(channels: int) -> int:
             return max(8, round(channels * width / 8) * 8)
+
+        super().__init__(in_channels, output_stride, [scaled(c) for c in (*ENTRY, EXIT[0][1], EXIT[1][2])])
 
         stem = (scaled(32), scaled(64))
         self.stem = nn.Sequential(
@@ -119,10 +121,7 @@ class Xception(Backbone):
             self.blocks.append(XceptionBlock(before, channels, stage.stride, stage.first, last, project=stride > 1))
             before = channels[-1]
         self._taps = (0, 1, 2, len(plan) - 2)                # the strided blocks behind strides 2, 4, 8 and 16
-        self.tap_channels = tuple(scaled(c) for c in (*ENTRY, EXIT[0][1], EXIT[1][2]))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        self.apply(init_he)
 
     def extract(self, images: Tensor) -> list[Tensor]:
         """What the four strided convolutions behind the stem read, and the output of the last block."""
