@@ -1,11 +1,16 @@
 """Anchor explorer: which objects the anchors of one feature map reach, and what suppression leaves of the proposals."""
+
+from typing import Any
+
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
+from seglab.data import Sample
 from seglab.ops import base_anchors, box_iou, decode_boxes, encode_boxes, grid_anchors, nms
-from seglab.viz import CORRECT, FALSE, MISSED, to_rgb
+from seglab.viz import CORRECT, FALSE, LABEL_COLORS, MISSED, to_rgb
+from seglab.widgets.drawing import Canvas, beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
 RATIOS = {"1": (1.0,), "1/2, 1, 2": (0.5, 1.0, 2.0), "1/3, 1/2, 1, 2, 3": (1 / 3, 0.5, 1.0, 2.0, 3.0)}
@@ -13,9 +18,11 @@ SIZES = {"one": (1.0,), "three": (1 / 1.7, 1.0, 1.7)}
 STRIDES = (4, 8, 16, 32)
 SIDE = 384                                                   # px of one picture on the page, about
 CANDIDATES, SHOWN = 200, 20
+YELLOW = tuple(map(int, LABEL_COLORS[4]))
 
 
-def anchor_picture(sample, sizes, size, ratios, stride, iou, nms_threshold):
+def anchor_picture(sample: Sample, sizes: str, size: float, ratios: str, stride: int, iou: float,
+                   nms_threshold: float) -> np.ndarray:
     """Objects with their best anchors, and the proposals that suppression leaves, side by side.
 
     Parameters
@@ -67,8 +74,10 @@ def anchor_picture(sample, sizes, size, ratios, stride, iou, nms_threshold):
     overlaps = box_iou(truth, anchors)
     best, index = overlaps.max(dim=1)
     scale = max(1, round(SIDE / max(height, width)))
-    left = _Canvas(sample.image, scale)
-    left.dots(torch.arange(0, width, stride), torch.arange(0, height, stride))
+    left = _Scene(sample.image, scale)
+    for y in range(0, height * scale, stride * scale):
+        for x in range(0, width * scale, stride * scale):
+            left.rectangle(x, y, x, y, fill=YELLOW)
     for box, anchor, value in zip(truth, anchors[index], best, strict=True):
         left.box(box, "white", 2)
         left.box(anchor, CORRECT if value >= iou else MISSED, 2)
@@ -78,21 +87,20 @@ def anchor_picture(sample, sizes, size, ratios, stride, iou, nms_threshold):
     kept = nms(proposals, scores, nms_threshold)
     shown = proposals[kept[:SHOWN]]
     hits = box_iou(truth, shown) >= iou
-    right = _Canvas(sample.image, scale)
+    right = _Scene(sample.image, scale)
     for box in truth:
         right.box(box, "white", 2)
     for box, hit in zip(shown, hits.any(0), strict=True):
         right.box(box, CORRECT if hit else FALSE, 2)
     found = int(hits.any(1).sum())
     again = int(hits.any(0).sum()) - found
-    pictures = [left.titled(f"{len(anchors):,} anchors; {reached} of {len(truth)} objects reached"),
-                right.titled(f"{len(scores)} boxes, {len(kept)} kept, {len(shown)} shown: {found} of {len(truth)} "
-                             f"found, {max(again, 0)} duplicates")]
-    gutter = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([pictures[0], gutter, pictures[1]], axis=1)
+    return beside(
+        titled(left.array(), f"{len(anchors):,} anchors; {reached} of {len(truth)} objects reached"),
+        titled(right.array(), f"{len(scores)} boxes, {len(kept)} kept, {len(shown)} shown: {found} of {len(truth)} "
+                              f"found, {max(again, 0)} duplicates"))
 
 
-def anchor_explorer(sample):
+def anchor_explorer(sample: Sample) -> Panel:
     """Controls for anchors and suppression above `anchor_picture(sample, ...)`; notebook 12.
 
     Parameters
@@ -104,13 +112,13 @@ def anchor_explorer(sample):
     -------
     Panel
     """
-    def draw(**state):
+    def draw(**state: Any) -> np.ndarray:
         return anchor_picture(sample, **state)
 
-    def slider(description, value, low, high, step):
+    def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.FloatSlider:
         return ipywidgets.FloatSlider(value=value, min=low, max=high, step=step, description=description)
 
-    def menu(description, value, options):
+    def menu(description: str, value: Any, options: Any) -> ipywidgets.Dropdown:
         return ipywidgets.Dropdown(options=list(options), value=value, description=description)
 
     return Panel(draw, width=800,
@@ -122,7 +130,7 @@ def anchor_explorer(sample):
                  nms_threshold=slider("NMS above", 0.5, 0.0, 1.0, 0.05))
 
 
-def _proposals(anchors, truth, overlaps):
+def _proposals(anchors: Tensor, truth: Tensor, overlaps: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (K, 4) and scores (K,) of a simulated network, K <= 200; the same at every call."""
     generator = torch.Generator().manual_seed(0)
     best, index = overlaps.max(dim=0)
@@ -134,26 +142,15 @@ def _proposals(anchors, truth, overlaps):
     return boxes[top], scores[top]
 
 
-class _Canvas:
+class _Scene(Canvas):
     """An image, enlarged, on which boxes in image px are drawn."""
 
-    def __init__(self, image, scale):
+    def __init__(self, image: Tensor, scale: int):
         rgb = to_rgb(image) // 4 * 3                                       # darker, so that the lines stand out
+        super().__init__(scale * rgb.shape[1], scale * rgb.shape[0])
         self.scale = scale
-        self.picture = Image.fromarray(rgb.repeat(scale, axis=0).repeat(scale, axis=1))
-        self.pen = ImageDraw.Draw(self.picture)
+        self.paste(enlarge(rgb, scale), 0, 0)
 
-    def box(self, box, colour, width):
+    def box(self, box: Tensor, colour: str | tuple[int, int, int], width: int) -> None:
         x1, y1, x2, y2 = (box * self.scale).tolist()
-        self.pen.rectangle([x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)], outline=colour, width=width)
-
-    def dots(self, columns, rows):
-        for y in (rows * self.scale).tolist():
-            for x in (columns * self.scale).tolist():
-                self.pen.point((x, y), fill=(240, 228, 66))
-
-    def titled(self, text, height=22):
-        canvas = Image.new("RGB", (self.picture.width, self.picture.height + height), "white")
-        canvas.paste(self.picture, (0, height))
-        ImageDraw.Draw(canvas).text((2, 3), text, fill="black", font=ImageFont.load_default(13))
-        return np.asarray(canvas)
+        self.rectangle(x1, y1, max(x2 - 1, x1), max(y2 - 1, y1), outline=colour, width=width)

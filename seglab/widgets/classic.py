@@ -5,14 +5,14 @@ from functools import lru_cache
 import ipywidgets
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from seglab.classic import distance_markers, watershed
 from seglab.viz import label_colors
+from seglab.widgets.drawing import GUTTER, beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
-SIDE, ZOOM, HEADER = 96, 3, 16  # px of the scene, its magnification, height of the line of text above it
+SIDE, ZOOM = 96, 3  # px of the scene, its magnification
 
 
 @lru_cache(maxsize=64)
@@ -27,9 +27,9 @@ def blobs(distance: float, roughness: float) -> np.ndarray:
         Standard deviation of the radius along the outline, as a share of it, 0..0.4.
     """
     if not 0.4 <= distance <= 1.2:
-        raise ValueError(f"distance: expected 0.4..1.2, got {distance!r}")
+        raise ValueError(f"distance must be in 0.4..1.2, got {distance!r}")
     if not 0 <= roughness <= 0.4:
-        raise ValueError(f"roughness: expected 0..0.4, got {roughness!r}")
+        raise ValueError(f"roughness must be in 0..0.4, got {roughness!r}")
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     mask, rng = np.zeros((SIDE, SIDE), bool), np.random.default_rng(7)
     for turn in np.array([0.0, 2.0, 4.0]) * np.pi / 3 + 0.3:
@@ -76,25 +76,19 @@ def marker_picture(distance: float, roughness: float, sigma: float, h: float) ->
     # a marker may be a single pixel: drawn one pixel larger all round
     shown = np.where(markers > 0, markers, ndimage.grey_dilation(markers, 3))
     left[shown > 0] = label_colors(shown)[shown > 0]
-    pictures = [np.kron(p, np.ones((ZOOM, ZOOM, 1), np.uint8)) for p in (left, label_colors(basins))]
-    gap = np.full((SIDE * ZOOM, 8, 3), 255, np.uint8)
-    body = np.concatenate([pictures[0], gap, pictures[1]], axis=1)
-    header = Image.new("RGB", (body.shape[1], HEADER), "white")
     components = ndimage.label(mask, np.ones((3, 3)))[1]
-    draw = ImageDraw.Draw(header)
-    draw.text((2, 2), f"distance map, {markers.max()} markers", fill="black")
     source = f"{components} component{'s' * (components != 1)}"
-    draw.text((SIDE * ZOOM + 10, 2), f"{basins.max()} basins from {source}", fill="black")
-    return np.concatenate([np.asarray(header), body])
+    return beside(titled(enlarge(left, ZOOM), f"distance map, {markers.max()} markers"),
+                  titled(enlarge(label_colors(basins), ZOOM), f"{basins.max()} basins from {source}"))
 
 
 def marker_playground() -> Panel:
     """Panel over `marker_picture`: outline and distance of three blobs, smoothing and h of their markers."""
-    def slider(value, low, high, step, text):
+    def slider(value: float, low: float, high: float, step: float, text: str) -> ipywidgets.FloatSlider:
         return ipywidgets.FloatSlider(value=value, min=low, max=high, step=step, description=text,
                                       style={"description_width": "120px"}, layout=ipywidgets.Layout(width="420px"))
 
-    return Panel(marker_picture, width=SIDE * ZOOM * 2 + 8,
+    return Panel(marker_picture, width=SIDE * ZOOM * 2 + GUTTER,
                  distance=slider(0.8, 0.4, 1.2, 0.05, "centres / radii"),
                  roughness=slider(0.15, 0.0, 0.4, 0.05, "roughness"),
                  sigma=slider(0.0, 0.0, 6.0, 0.5, "smoothing σ, px"),

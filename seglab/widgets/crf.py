@@ -5,16 +5,17 @@ from functools import lru_cache
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 from torch.nn import functional as F
 
 from seglab.viz import error_map, to_rgb
+from seglab.widgets.drawing import GUTTER, beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
 SIZE, SCALE = 40, 6                                          # px of the picture, and of its px on the page
 
 
-def disc_and_bar(seed=0):
+def disc_and_bar(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     """A disc and a bar two px wide on a noisy ground, and a coarse, noisy guess of where they are.
 
     Parameters
@@ -43,7 +44,7 @@ def disc_and_bar(seed=0):
 
 
 @lru_cache(4)
-def _tables(seed):
+def _tables(seed: int) -> tuple[np.ndarray, ...]:
     """What no slider changes: the scene, its log odds, and squared distances in place and colour, (N, N) float32."""
     image, probability, truth = disc_and_bar(seed)
     rows, columns = np.divmod(np.arange(SIZE * SIZE, dtype=np.float32), SIZE)
@@ -53,7 +54,8 @@ def _tables(seed):
     return image.numpy(), torch.logit(probability).numpy(), truth.numpy(), place, colour
 
 
-def crf_marginals(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed=0):
+def crf_marginals(w1: float, theta_alpha: float, theta_beta: float, w2: float, theta_gamma: float, iterations: int,
+                  seed: int = 0) -> np.ndarray:
     """Probability (40, 40) float32 of the foreground of `disc_and_bar(seed)`, as `seglab.ops.dense_crf` gives it.
 
     Parameters are those of `dense_crf` with symmetric normalisation. Two labels need only one of the two marginals,
@@ -65,7 +67,7 @@ def crf_marginals(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed
     blur = np.exp((along[:, None] - along) ** 2 / (-2 * theta_gamma**2))
     blur_scale = 1 / np.sqrt(np.outer(blur.sum(1), blur.sum(1)))
 
-    def message(q):
+    def message(q: np.ndarray) -> np.ndarray:
         colour = scale * (kernel @ (scale * q.ravel()))
         return w1 * colour.reshape(SIZE, SIZE) + w2 * blur_scale * (blur @ (blur_scale * q) @ blur)
 
@@ -76,7 +78,7 @@ def crf_marginals(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed
 
 
 @lru_cache(4)
-def _bilateral(theta_alpha, theta_beta, seed):
+def _bilateral(theta_alpha: float, theta_beta: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The bilateral kernel (N, N) and one over the root of its row sums; kept while other sliders move."""
     _, _, _, place, colour = _tables(seed)
     kernel = colour * np.float32(-0.5 / theta_beta**2)
@@ -85,7 +87,8 @@ def _bilateral(theta_alpha, theta_beta, seed):
     return kernel, 1 / np.sqrt(kernel.sum(axis=1))
 
 
-def crf_picture(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed=0):
+def crf_picture(w1: float, theta_alpha: float, theta_beta: float, w2: float, theta_gamma: float, iterations: int,
+                seed: int = 0) -> np.ndarray:
     """The picture, the errors of the unary and of the CRF, and the CRF's probability, side by side.
 
     Parameters
@@ -114,17 +117,15 @@ def crf_picture(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed=0
             raise ValueError(f"{name} must be >= 0, got {value}")
     image, odds, truth, _, _ = _tables(seed)
     q = crf_marginals(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed)
-    pictures = [_titled(to_rgb(image), "a disc and a thin bar", "")]
+    pictures = [titled(enlarge(to_rgb(image), SCALE), "a disc and a thin bar", "")]
     for name, found in (("unary", odds > 0), (f"CRF, {iterations} iterations", q > 0.5)):
         iou = (found & (truth > 0)).sum() / (found | (truth > 0)).sum()
-        pictures.append(_titled(error_map(found, truth), f"{name}: IoU {iou:.3f}",
-                                f"{100 * found[truth == 2].mean():.0f} % of the bar found"))
-    pictures.append(_titled(to_rgb(q), "Q(foreground)", "black 0, white 1"))
-    gutter = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([p for picture in pictures for p in (picture, gutter)][:-1], axis=1)
+        pictures.append(titled(enlarge(error_map(found, truth), SCALE), f"{name}: IoU {iou:.3f}",
+                               f"{100 * found[truth == 2].mean():.0f} % of the bar found"))
+    return beside(*pictures, titled(enlarge(to_rgb(q), SCALE), "Q(foreground)", "black 0, white 1"))
 
 
-def crf_playground(seed=0):
+def crf_playground(seed: int = 0) -> Panel:
     """Sliders for the weights, widths and iterations above `crf_picture`; notebook 09.
 
     Parameters
@@ -138,29 +139,18 @@ def crf_playground(seed=0):
         It starts at weights that help both the disc and the bar. With w1 = 0 only the Gaussian kernel is left, and the
         bar goes.
     """
-    def slider(description, value, low, high, step):
+    def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.FloatSlider:
         return ipywidgets.FloatSlider(value=value, min=low, max=high, step=step, description=description)
 
-    def draw(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations):
-        return crf_picture(w1, theta_alpha, theta_beta, w2, theta_gamma, iterations, seed)
+    def draw(**state: float) -> np.ndarray:
+        return crf_picture(**state, seed=seed)
 
-    return Panel(draw, width=4 * SIZE * SCALE + 24,
+    return Panel(draw, width=4 * SIZE * SCALE + 3 * GUTTER,
                  w1=slider("w1 colour", 5.0, 0.0, 20.0, 0.5), theta_alpha=slider("θα (px)", 10.0, 1.0, 40.0, 1.0),
                  theta_beta=slider("θβ (grey)", 25.0, 3.0, 100.0, 1.0), w2=slider("w2 place", 1.0, 0.0, 10.0, 0.5),
                  theta_gamma=slider("θγ (px)", 2.0, 0.5, 8.0, 0.5),
                  iterations=ipywidgets.IntSlider(value=5, min=0, max=10, description="iterations"))
 
 
-def _sigmoid(z):
+def _sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
-
-
-def _titled(rgb, *lines, height=36):
-    """The picture, enlarged, under a white strip with two lines of text."""
-    rgb = rgb.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-    canvas = Image.new("RGB", (rgb.shape[1], rgb.shape[0] + height), "white")
-    canvas.paste(Image.fromarray(rgb), (0, height))
-    draw = ImageDraw.Draw(canvas)
-    for k, text in enumerate(lines):
-        draw.text((2, 1 + 17 * k), text, fill="black", font=ImageFont.load_default(13))
-    return np.asarray(canvas)

@@ -1,16 +1,17 @@
 """Decoder explorer: what an outline looks like that has to pass through a grid of every s-th pixel, and is enlarged."""
 
+from typing import Any
+
 import ipywidgets
 import numpy as np
 import torch
-from PIL import Image
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
 from seglab.inputs import to_numpy
 from seglab.metrics import iou, trimap_iou
 from seglab.viz import CORRECT, FALSE, MISSED, overlay, to_rgb
-from seglab.widgets.drawing import beside, titled
+from seglab.widgets.drawing import beside, fitted, titled
 from seglab.widgets.panel import Panel
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -18,7 +19,7 @@ SAMPLING = ("cell means", "every s-th pixel")
 SIDE, BAND_MAX = 320, 16
 
 
-def trimap_band(labels, width):
+def trimap_band(labels: Any, width: int) -> np.ndarray:
     """Pixels within ``width`` px of a boundary, ``(H, W)`` bool; width 1 keeps the two rows along it."""
     labels = to_numpy(labels)
     edge = np.zeros(labels.shape, bool)
@@ -29,7 +30,7 @@ def trimap_band(labels, width):
     return distance_transform_edt(~edge) <= width - 1 if edge.any() else edge
 
 
-def through_grid(labels, stride, sampling="cell means"):
+def through_grid(labels: Any, stride: int, sampling: str = "cell means") -> np.ndarray:
     """Labels ``(H, W)`` of the classes 0, 1, ... as a network could say them at best in logits of one stride.
 
     Parameters
@@ -57,7 +58,7 @@ def through_grid(labels, stride, sampling="cell means"):
     return fine[0, :, :target.shape[0], :target.shape[1]].argmax(0).numpy()
 
 
-def decoder_picture(image, labels, stride, band, sampling="cell means"):
+def decoder_picture(image: Any, labels: Any, stride: int, band: int, sampling: str = "cell means") -> np.ndarray:
     """The band around the true outlines; the labels through a grid of ``stride``, right and wrong inside the band.
 
     Parameters
@@ -99,12 +100,12 @@ def decoder_picture(image, labels, stride, band, sampling="cell means"):
                           (wrong & (truth == 0), FALSE)):
         errors[where] = colour
     return beside(
-        titled(_shown(overlay(image, predicted, alpha=0.35)), f"labels through a grid of {stride} px"),
-        titled(_shown(scene), f"the band within {band} px: {100 * near.mean():.0f} % of the picture"),
-        titled(_shown(errors), f"mean IoU {100 * inside:.1f} in the band, {100 * everywhere:.1f} overall"))
+        titled(fitted(overlay(image, predicted, alpha=0.35), SIDE), f"labels through a grid of {stride} px"),
+        titled(fitted(scene, SIDE), f"the band within {band} px: {100 * near.mean():.0f} % of the picture"),
+        titled(fitted(errors, SIDE), f"mean IoU {100 * inside:.1f} in the band, {100 * everywhere:.1f} overall"))
 
 
-def decoder_explorer(image, labels):
+def decoder_explorer(image: Any, labels: Any) -> Panel:
     """Controls stride, band and sampling above `decoder_picture(image, labels, ...)`; notebook 11.
 
     Parameters
@@ -116,16 +117,10 @@ def decoder_explorer(image, labels):
     -------
     Panel
     """
-    def draw(stride, band, sampling):
+    def draw(stride: int, band: int, sampling: str) -> np.ndarray:
         return decoder_picture(image, labels, stride, band, sampling)
 
     return Panel(draw, width=900,
                  stride=ipywidgets.SelectionSlider(options=STRIDES, value=16, description="stride"),
                  band=ipywidgets.IntSlider(value=4, min=1, max=BAND_MAX, description="band"),
                  sampling=ipywidgets.Dropdown(options=SAMPLING, description="sampling"))
-
-
-def _shown(rgb):
-    """The picture at SIDE px a side."""
-    size = SIDE, round(SIDE * rgb.shape[0] / rgb.shape[1])
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.NEAREST))

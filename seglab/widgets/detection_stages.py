@@ -1,14 +1,15 @@
 """Detection stage viewer: one picture on its way through Mask R-CNN, from pixels to pasted masks (notebook 14)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import ipywidgets
 import numpy as np
 import torch
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from seglab.data import Sample
 from seglab.models.mask_paste import paste_masks
 from seglab.models.mask_rcnn import MaskRCNN
 from seglab.models.rpn import flatten_predictions
@@ -17,6 +18,7 @@ from seglab.ops.boxes import box_iou, clip_boxes_to_image, decode_boxes
 from seglab.ops.matching import match
 from seglab.ops.roi_align import roi_align
 from seglab.viz import LABEL_COLORS, feature_grid, overlay, to_rgb
+from seglab.widgets.drawing import Canvas, fitted
 from seglab.widgets.panel import Panel
 
 STAGES = ("image", "features", "anchors matched", "objectness", "proposals", "after NMS", "RoI crops", "class scores",
@@ -75,7 +77,7 @@ def record_stages(model: MaskRCNN, image: Tensor, truth: dict | None = None, nam
         return _record(model, image, truth, names)
 
 
-def _record(model, image, truth, names):
+def _record(model: MaskRCNN, image: Tensor, truth: dict | None, names: tuple[str, ...] | None) -> Stages:
     size = tuple(image.shape[-2:])
     batch = model.transform([image])
     if tuple(batch.images.shape[-2:]) != size or batch.sizes != [size]:
@@ -135,19 +137,19 @@ def stage_picture(stages: Stages, stage: int, threshold: float) -> np.ndarray:
     left, right, left_title, right_title = _DRAW[stage](stages, threshold)
     kept = int((stages.scores >= threshold).sum())
     foot = f"stage {stage}, {STAGES[stage]}; threshold {threshold:.2f} leaves {kept} of {len(stages.scores)} detections"
-    canvas = Image.new("RGB", (2 * SIDE + GAP, SIDE + 2 * CAPTION), "white")
-    for picture, title, x in ((left, left_title, 0), (right, right_title, SIDE + GAP)):
-        canvas.paste(picture, (x, CAPTION))
-        _text(canvas, (x + 2, 3), title)
-    _text(canvas, (2, SIDE + CAPTION + 3), foot)
-    return np.asarray(canvas)
+    canvas = Canvas(2 * SIDE + GAP, SIDE + 2 * CAPTION)
+    for pane, title, x in ((left, left_title, 0), (right, right_title, SIDE + GAP)):
+        canvas.paste(pane.array(), x, CAPTION)
+        canvas.text(x + 2, 3, title)
+    canvas.text(2, SIDE + CAPTION + 3, foot)
+    return canvas.array()
 
 
-def detection_stages(model: MaskRCNN, sample, names: tuple[str, ...] | None = None) -> Panel:
+def detection_stages(model: MaskRCNN, sample: Sample, names: tuple[str, ...] | None = None) -> Panel:
     """Sliders over stage and score threshold for one `Sample` of a set; notebook 14."""
     stages = record_stages(model, sample.image, {"boxes": sample.boxes, "labels": sample.classes}, names)
 
-    def draw(stage, threshold):
+    def draw(stage: int, threshold: float) -> np.ndarray:
         return stage_picture(stages, stage, threshold)
 
     return Panel(draw, width=2 * SIDE + GAP,
@@ -157,7 +159,10 @@ def detection_stages(model: MaskRCNN, sample, names: tuple[str, ...] | None = No
 
 # ---------------------------------------------------------------- one function a stage: left, right, two titles
 
-def _image(s, t):
+View = tuple[Canvas, Canvas, str, str]
+
+
+def _image(s: Stages, t: float) -> View:
     left = _pane(s.image)
     if s.truth is None:
         return left, _lines([]), "the picture", ""
@@ -165,7 +170,7 @@ def _image(s, t):
     return left, right, "the picture, 0..1", f"the truth: {len(s.truth['boxes'])} objects"
 
 
-def _features(s, t):
+def _features(s: Stages, t: float) -> View:
     columns = int(np.ceil(np.sqrt(len(s.features))))
     mean = colormaps["magma"](_stretch(s.features.abs().mean(0).numpy()))[..., :3]
     shape = "x".join(map(str, s.features.shape))
@@ -173,7 +178,7 @@ def _features(s, t):
         f"finest map of the pyramid, {shape}, channel by channel"
 
 
-def _anchors(s, t):
+def _anchors(s: Stages, t: float) -> View:
     pane = _pane(s.image)
     lines = ["stride    cells  anchors  positive  negative  neither", ""]
     for boxes, matched, maps in zip(s.anchors, s.matched, s.objectness, strict=True):
@@ -189,23 +194,22 @@ def _anchors(s, t):
         f"{sum(len(a) for a in s.anchors)} anchors on {len(s.anchors)} maps"
 
 
-def _objectness(s, t):
+def _objectness(s: Stages, t: float) -> View:
     size = s.image.shape[-2:]
     maps = [p.amax(0) for p in s.objectness]
     full = torch.stack([torch.nn.functional.interpolate(m[None, None], size=size)[0, 0] for m in maps])
     heat = colormaps["magma"](full.amax(0).numpy())[..., :3]
     left = _pane(0.35 * to_rgb(s.image) / 255 + 0.65 * heat)
-    right = Image.new("RGB", (SIDE, SIDE), "white")
-    side = (SIDE - GAP) // 2
+    right, side = Canvas(SIDE, SIDE), (SIDE - GAP) // 2
     for k, m in enumerate(maps[:4]):
         x, y = (k % 2) * (side + GAP), (k // 2) * (side + GAP)
-        right.paste(_pane(colormaps["magma"](m.numpy())[..., :3], side - CAPTION), (x, y + CAPTION))
-        _text(right, (x, y + 3), f"stride {size[-1] // m.shape[-1]} px, best {float(m.max()):.2f}")
+        right.paste(_pane(colormaps["magma"](m.numpy())[..., :3], side - CAPTION).array(), x, y + CAPTION)
+        right.text(x, y + 3, f"stride {size[-1] // m.shape[-1]} px, best {float(m.max()):.2f}")
     above = sum(int((p >= t).sum()) for p in s.objectness)
     return left, right, f"best objectness at each place; {above} anchors >= {t:.2f}", "map by map"
 
 
-def _proposal_stage(s, t, boxes, scores, what):
+def _proposal_stage(s: Stages, t: float, boxes: Tensor, scores: Tensor, what: str) -> View:
     keep = scores >= t
     pane = _boxes(_pane(s.image), s, boxes[keep].flip(0), None, None)
     height, width = s.image.shape[-2:]
@@ -217,38 +221,37 @@ def _proposal_stage(s, t, boxes, scores, what):
         f"boxes over each pixel, up to {cover.max()}"
 
 
-def _candidates(s, t):
+def _candidates(s: Stages, t: float) -> View:
     return _proposal_stage(s, t, s.candidates, s.candidate_scores, "moved anchors")
 
 
-def _suppressed(s, t):
+def _suppressed(s: Stages, t: float) -> View:
     return _proposal_stage(s, t, s.proposals, s.proposal_scores, "proposals after NMS")
 
 
-def _crops(s, t):
+def _crops(s: Stages, t: float) -> View:
     pane = _boxes(_pane(s.image), s, s.proposals[:SHOWN], None, None, numbered=True)
     return pane, _mosaic([to_rgb(c) for c in s.crops[:SHOWN]], range(len(s.crops))), \
         f"the {min(SHOWN, len(s.proposals))} best of {len(s.proposals)} RoIs", \
         "RoIAlign to 14x14, here of the picture itself"
 
 
-def _class_scores(s, t):
+def _class_scores(s: Stages, t: float) -> View:
     p = s.probabilities[:SHOWN].numpy()
-    canvas = Image.new("RGB", (SIDE, SIDE), "white")
+    canvas = Canvas(SIDE, SIDE)
     left, top, count = 34, 20, max(len(p), 1)
     wide, high = (SIDE - left) // p.shape[1], (SIDE - top) // max(count, SHOWN)
-    draw = ImageDraw.Draw(canvas)
     for k, name in enumerate(s.names):
-        _text(canvas, (left + k * wide + 3, 3), name)
+        canvas.text(left + k * wide + 3, 3, name)
     for r, row in enumerate(p):
-        _text(canvas, (2, top + r * high + 3), f"RoI {r}", 11)
+        canvas.text(2, top + r * high + 3, f"RoI {r}", size=11)
         for k, value in enumerate(row):
             colour = tuple(int(255 * v) for v in colormaps["viridis"](float(value))[:3])
             x, y = left + k * wide, top + r * high
-            draw.rectangle([x, y, x + wide - 2, y + high - 2], fill=colour)
+            canvas.rectangle(x, y, x + wide - 2, y + high - 2, fill=colour)
             chosen = k > 0 and value >= t
-            _text(canvas, (x + 4, y + 3), f"{value:.2f}" + (" <" if chosen else ""), 11,
-                  "black" if value > 0.6 else "white")
+            canvas.text(x + 4, y + 3, f"{value:.2f}" + (" <" if chosen else ""), size=11,
+                        fill="black" if value > 0.6 else "white")
     best = s.probabilities[:SHOWN].argmax(1)
     pane = _boxes(_pane(s.image), s, s.proposals[:SHOWN], best, None, numbered=True)
     above = int((s.probabilities[:, 1:] >= t).sum())
@@ -256,7 +259,7 @@ def _class_scores(s, t):
         f"class probabilities; {above} of {s.probabilities[:, 1:].numel()} >= {t:.2f} (<)"
 
 
-def _final_boxes(s, t):
+def _final_boxes(s: Stages, t: float) -> View:
     keep = s.scores >= t
     pane = _boxes(_pane(s.image), s, s.boxes[keep].flip(0), s.labels[keep].flip(0), None)
     lines = ["class         score    x1    y1    x2    y2", ""]
@@ -265,7 +268,7 @@ def _final_boxes(s, t):
     return pane, _lines(lines), f"{int(keep.sum())} boxes, moved by their class's offsets", "detections (px)"
 
 
-def _final_masks(s, t):
+def _final_masks(s: Stages, t: float) -> View:
     keep = (s.scores >= t).nonzero()[:, 0]
     labels = np.zeros(s.image.shape[-2:], np.int64)
     for d in reversed(keep.tolist()):                        # the best one on top
@@ -282,60 +285,48 @@ _DRAW = (_image, _features, _anchors, _objectness, _candidates, _suppressed, _cr
 
 # ---------------------------------------------------------------- drawing
 
-def _stretch(values):
+def _stretch(values: np.ndarray) -> np.ndarray:
     span = values.max() - values.min()
     return (values - values.min()) / (span if span > 0 else 1)
 
 
-def _pane(image, side=SIDE):
+def _pane(image: np.ndarray | Tensor, side: int = SIDE) -> Canvas:
     """A square of `side` px with the picture enlarged into its upper left corner."""
-    rgb = to_rgb(image)
+    rgb, pane = to_rgb(image), Canvas(side, side)
     scale = side / max(rgb.shape[:2])
-    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    pane = Image.new("RGB", (side, side), "white")
-    pane.paste(Image.fromarray(rgb).resize(size, Image.Resampling.NEAREST))
+    pane.paste(fitted(rgb, rgb.shape[1] * scale, rgb.shape[0] * scale), 0, 0)
     return pane
 
 
-def _boxes(pane, s, boxes, labels, caption, numbered=False):
+def _boxes(pane: Canvas, s: Stages, boxes: Tensor, labels: Tensor | None, caption: str | None, numbered: bool = False
+           ) -> Canvas:
     """Draw boxes, grey or in the colour of their class, later ones on top; `caption` "" writes the class beside."""
-    draw, scale = ImageDraw.Draw(pane), SIDE / max(s.image.shape[-2:])
+    scale = SIDE / max(s.image.shape[-2:])
     for k, box in enumerate(boxes.tolist()):
         label = 0 if labels is None else int(labels[k])
         colour = tuple(int(c) for c in LABEL_COLORS[label]) if label else GREY
         x1, y1, x2, y2 = (round(v * scale) for v in box)
-        draw.rectangle([x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)], outline=colour, width=2)
+        x2, y2 = max(x2 - 1, x1), max(y2 - 1, y1)
+        pane.rectangle(x1 - 1, y1 - 1, x2 + 1, y2 + 1, outline="black", width=4)   # a dark edge shows on any ground
+        pane.rectangle(x1, y1, x2, y2, outline=colour, width=2)
         words = str(k) if numbered else s.names[label] if caption == "" else None
         if words:
-            draw.text((x1 + 4, y1 + 2), words, fill="white", font=ImageFont.load_default(12), stroke_width=2,
-                      stroke_fill="black")
+            pane.text(x1 + 4, y1 + 2, words, size=12, fill="white", stroke="black")
     return pane
 
 
-def _mosaic(pictures, numbers):
+def _mosaic(pictures: Iterable[np.ndarray], numbers: Iterable[int]) -> Canvas:
     """Up to 16 small pictures in a 4 x 4 grid, each with its number."""
-    canvas, side = Image.new("RGB", (SIDE, SIDE), "white"), SIDE // 4
+    canvas, side = Canvas(SIDE, SIDE), SIDE // 4
     for k, (picture, number) in enumerate(zip(pictures, numbers)):
         x, y = k % 4 * side, k // 4 * side
-        canvas.paste(_pane(picture, side - 4), (x, y))
-        _text(canvas, (x + 3, y + 2), str(number), 12, "white")
+        canvas.paste(_pane(picture, side - 4).array(), x, y)
+        canvas.text(x + 3, y + 2, str(number), size=12, fill="white")
     return canvas
 
 
-def _lines(lines):
-    canvas = Image.new("RGB", (SIDE, SIDE), "white")
+def _lines(lines: Iterable[str]) -> Canvas:
+    canvas = Canvas(SIDE, SIDE)
     for k, line in enumerate(lines):
-        ImageDraw.Draw(canvas).text((2, 6 + 20 * k), line, fill="black", font=_mono())
+        canvas.text(2, 6 + 20 * k, line, size=11, mono=True)
     return canvas
-
-
-def _mono():
-    try:
-        from matplotlib import font_manager
-        return ImageFont.truetype(font_manager.findfont("DejaVu Sans Mono"), 11)
-    except OSError:
-        return ImageFont.load_default(11)
-
-
-def _text(canvas, place, words, size=13, colour="black"):
-    ImageDraw.Draw(canvas).text(place, words, fill=colour, font=ImageFont.load_default(size))

@@ -1,22 +1,23 @@
 """Receptive field and gridding explorer: which inputs a stack of dilated convolutions reads, and how often."""
 
+from collections.abc import Sequence
+
 import ipywidgets
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
 
 from seglab.ops import path_counts
 from seglab.viz import LABEL_COLORS
-from seglab.widgets.drawing import titled
+from seglab.widgets.drawing import Canvas, beside, fitted, titled
 from seglab.widgets.panel import Panel
 
 SIDE, GUTTER = 400, 14                                       # px of each of the two pictures on the page
 DEPTH_MAX, RATE_MAX, KERNEL_MAX = 4, 8, 5
 BLUE, ORANGE = (tuple(map(int, LABEL_COLORS[k])) for k in (5, 6))
-HOLE, PAPER, LINE = (213, 213, 213), (255, 255, 255), (150, 180, 205)
+HOLE, LINE = (213, 213, 213), (150, 180, 205)
 
 
-def dilation_picture(kernel, rates):
+def dilation_picture(kernel: int, rates: Sequence[int]) -> np.ndarray:
     """The input px that one output reads, in colour by the number of ways, beside the same stack along one axis.
 
     Parameters
@@ -47,10 +48,10 @@ def dilation_picture(kernel, rates):
     weights = f"{kernel * kernel * len(rates)} weights a channel pair"
     left = titled(_field(counts), f"field {len(counts)} x {len(counts)} px, {100 * share**2:.0f} % of it read")
     right = titled(_tree(kernel, rates), f"one axis: {int((counts == 0).sum())} holes; {weights}")
-    return np.concatenate([left, np.full((left.shape[0], GUTTER, 3), 255, np.uint8), right], axis=1)
+    return beside(left, right, gap=GUTTER)
 
 
-def dilation_explorer():
+def dilation_explorer() -> Panel:
     """Controls kernel, layers and a rate for each of four layers above `dilation_picture`; notebook 09.
 
     Returns
@@ -59,10 +60,10 @@ def dilation_explorer():
         It starts with four layers at rate 2, whose holes every other rate can fill. Rates of layers beyond the chosen
         depth do nothing.
     """
-    def draw(kernel, depth, rate1, rate2, rate3, rate4):
+    def draw(kernel: int, depth: int, rate1: int, rate2: int, rate3: int, rate4: int) -> np.ndarray:
         return dilation_picture(kernel, (rate1, rate2, rate3, rate4)[:depth])
 
-    def slider(description, value, low, high):
+    def slider(description: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
         return ipywidgets.IntSlider(value=value, min=low, max=high, description=description)
 
     return Panel(draw, width=2 * SIDE + GUTTER, kernel=slider("kernel", 3, 2, KERNEL_MAX),
@@ -70,7 +71,7 @@ def dilation_explorer():
                  **{f"rate{k}": slider(f"rate {k}", 2, 1, RATE_MAX) for k in range(1, DEPTH_MAX + 1)})
 
 
-def _field(counts):
+def _field(counts: np.ndarray) -> np.ndarray:
     """Ways from each input px to the output, on a logarithmic scale; holes grey."""
     ways = np.outer(counts, counts)
     rgb = np.empty((*ways.shape, 3), np.uint8)
@@ -79,13 +80,12 @@ def _field(counts):
     rgb[ways == 0] = HOLE
     middle = len(counts) // 2
     rgb[middle, middle] = ORANGE
-    return np.asarray(Image.fromarray(rgb).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+    return fitted(rgb, SIDE)
 
 
-def _tree(kernel, rates):
+def _tree(kernel: int, rates: list[int]) -> np.ndarray:
     """The output at the top, the input at the bottom, a line for every tap that counts."""
-    canvas = Image.new("RGB", (SIDE, SIDE), PAPER)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+    canvas = Canvas(SIDE, SIDE)
     field = 1 + (kernel - 1) * sum(rates)
     left, right, top, bottom = 58, SIDE - 10, 24, SIDE - 18
     step = (right - left) / max(field - 1, 1)
@@ -99,9 +99,10 @@ def _tree(kernel, rates):
         before, lower = start - (kernel - 1) * rate / 2, y + height
         for place in reached:
             for tap in taps:
-                draw.line([left + (start + place) * step, y, left + (before + place + tap) * step, lower], fill=LINE)
-        draw.text((2, y), above, fill="black", font=font, anchor="lm")
-        draw.text((2, (y + lower) / 2), f"rate {rate}", fill=BLUE, font=font, anchor="lm")
+                canvas.line([(left + (start + place) * step, y), (left + (before + place + tap) * step, lower)],
+                            fill=LINE)
+        canvas.text(2, y, above, size=12, anchor="lm")
+        canvas.text(2, (y + lower) / 2, f"rate {rate}", size=12, fill=BLUE, anchor="lm")
         reached = {place + tap for place in reached for tap in taps}
         start, y = before, lower
         rows.append((reached, left + start * step, y, BLUE))
@@ -109,6 +110,6 @@ def _tree(kernel, rates):
     for places, origin, y, fill in rows:                     # dots over lines
         for place in places:
             x = origin + place * step
-            draw.ellipse([x - dot, y - dot, x + dot, y + dot], fill=fill)
-    draw.text((2, y), "input", fill="black", font=font, anchor="lm")
-    return np.asarray(canvas)
+            canvas.ellipse(x - dot, y - dot, x + dot, y + dot, fill=fill)
+    canvas.text(2, y, "input", size=12, anchor="lm")
+    return canvas.array()

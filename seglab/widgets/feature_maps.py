@@ -10,12 +10,13 @@ import ipywidgets
 import numpy as np
 import torch
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglab.viz import LABEL_COLORS, MISSED, to_rgb
+from seglab.viz import LABEL_COLORS, MISSED, OBJECT, to_rgb
 from seglab.viz.features import Layer, look_inside, record_features, strength
+from seglab.widgets.drawing import DENSITY, Canvas, fitted, text_width
 from seglab.widgets.panel import Panel
 from seglab.widgets.trained_models import TRAINED, TrainedModel, checkpoint, load_trained
 
@@ -24,15 +25,14 @@ __all__ = ["VIEWS", "feature_explorer", "feature_picture", "model_explorer", "re
 VIEWS = ("grid", "mean", "strongest", "overlay", "side by side")
 SIDE, CAPTION, NOTE, GAP = 300, 18, 20, 10  # px of a pane, of the lines above and below it, and between panes
 WIDTH, HEIGHT = 3 * SIDE + 2 * GAP, CAPTION + SIDE + NOTE
-FRAME = (230, 159, 0)
 PAGE = 144  # channels of one grid; more would be too small to see
 STRONGEST = 9
-FONT = ImageFont.load_default(12)
+LETTERS = 12  # px
 
 
 def feature_picture(image: Tensor, features: dict[Layer, Tensor | str], layer: int, channel: int,
                     view: str = "grid") -> np.ndarray:
-    """RGB ``(338, 920, 3)`` uint8 of one layer of a network that saw one image.
+    """RGB ``(676, 1840, 3)`` uint8 of one layer of a network that saw one image.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def feature_picture(image: Tensor, features: dict[Layer, Tensor | str], layer: i
     count, height, width = maps.shape
     channel = min(channel, count - 1)
     chosen = maps[channel]
-    canvas, draw = _canvas()
+    canvas = Canvas(WIDTH, HEIGHT)
     where, boxes = None, []
     if view == "overlay" and key.stride != 0:
         caption, middle = f"channel {channel} over the picture", _over(image, chosen, key.stride)
@@ -79,26 +79,26 @@ def feature_picture(image: Tensor, features: dict[Layer, Tensor | str], layer: i
         if len(shown) < count and view != "strongest":
             caption = f"channels {int(shown[0])}-{int(shown[-1])} of {count}, {height}x{width} px"
         where = next((k for k, c in enumerate(shown) if int(c) == channel), None)
-    _pane(canvas, draw, 0, f"input {image.shape[-2]}x{image.shape[-1]} px", to_rgb(_visible(image)))
-    _pane(canvas, draw, 1, caption, middle)
-    _pane(canvas, draw, 2, f"channel {channel}: {_range(chosen)}", _shade(_fit(chosen[None], SIDE))[0])
+    _pane(canvas, 0, f"input {image.shape[-2]}x{image.shape[-1]} px", to_rgb(_visible(image)))
+    _pane(canvas, 1, caption, middle)
+    _pane(canvas, 2, f"channel {channel}: {_range(chosen)}", _shade(_fit(chosen[None], SIDE))[0])
     if where is not None:
         x0, y0, x1, y1 = boxes[where]
         left = SIDE + GAP
-        draw.rectangle([left + max(x0 - 1, 0), CAPTION + max(y0 - 1, 0), left + x1, CAPTION + y1], outline=FRAME,
-                       width=2)
-    draw.text((0, CAPTION + SIDE + 3), _note(key, maps, view), fill=MISSED, font=FONT)
-    return np.asarray(canvas)
+        canvas.rectangle(left + max(x0 - 1, 0), CAPTION + max(y0 - 1, 0), left + x1, CAPTION + y1, outline=OBJECT,
+                         width=2)
+    canvas.text(0, CAPTION + SIDE + 3, _note(key, maps, view), size=LETTERS, fill=MISSED)
+    return canvas.array()
 
 
 def message_picture(text: str) -> np.ndarray:
-    """RGB ``(338, 920, 3)`` uint8 that says why there is nothing to see."""
-    canvas, draw = _canvas()
+    """RGB ``(676, 1840, 3)`` uint8 that says why there is nothing to see."""
+    canvas = Canvas(WIDTH, HEIGHT)
     words, lines = text.split(), [""]
     for word in words:
         lines[-1:] = [f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < 110 else [lines[-1], word]
-    draw.text((20, CAPTION + 20), "Nothing to show: " + "\n".join(lines[:14]), fill="black", font=FONT)
-    return np.asarray(canvas)
+    canvas.text(20, CAPTION + 20, "Nothing to show: " + "\n".join(lines[:14]), size=LETTERS)
+    return canvas.array()
 
 
 def feature_explorer(model: nn.Module, image: Tensor, layers: Sequence[str]) -> Panel:
@@ -183,24 +183,21 @@ def model_explorer(trained: Sequence[TrainedModel] = TRAINED) -> Panel:
     return Panel(draw, width=920, **menus, channel=channel)
 
 
-def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    canvas = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    return canvas, ImageDraw.Draw(canvas)
-
-
-def _pane(canvas: Image.Image, draw: ImageDraw.ImageDraw, place: int, caption: str, rgb: np.ndarray) -> None:
+def _pane(canvas: Canvas, place: int, caption: str, rgb: np.ndarray) -> None:
     scale, left = SIDE / max(rgb.shape[:2]), place * (SIDE + GAP)
-    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-    picture = Image.fromarray(rgb)
-    canvas.paste(picture if size == picture.size else picture.resize(size, Image.Resampling.NEAREST), (left, CAPTION))
-    while draw.textlength(caption, font=FONT) > SIDE:
+    canvas.paste(fitted(rgb, rgb.shape[1] * scale, rgb.shape[0] * scale), left, CAPTION)
+    canvas.text(left, 1, _shortened(caption, SIDE), size=LETTERS)
+
+
+def _shortened(caption: str, width: float) -> str:
+    while text_width(caption, LETTERS) > width:
         caption = caption[:-2] + "…"
-    draw.text((left, 1), caption, fill="black", font=FONT)
+    return caption
 
 
 def _fit(maps: Tensor, side: int) -> Tensor:
     """Maps ``(N, h, w)`` whose longer side is ``side`` px: means of pixels when smaller, repeated ones when larger."""
-    longest = max(maps.shape[1:])
+    longest, side = max(maps.shape[1:]), DENSITY * side
     size = [max(1, round(s * side / longest)) for s in maps.shape[1:]]
     mode = "area" if longest > side else "nearest"
     return F.interpolate(maps[None], size=size, mode=mode)[0]
@@ -228,14 +225,14 @@ def _mosaic(maps: Tensor) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     columns = int(np.ceil(np.sqrt(len(maps))))
     pitch = SIDE // columns
     tiles = _shade(_fit(maps, max(1, pitch - 1)))
-    height, width = tiles.shape[1:3]
+    height, width = (side // DENSITY for side in tiles.shape[1:3])
     rows = -(-len(maps) // columns)
-    canvas, boxes = np.full((SIDE, SIDE, 3), 255, np.uint8), []
+    canvas, boxes = Canvas(SIDE, max(rows * pitch, SIDE // 2)), []
     for k, tile in enumerate(tiles):
         top, left = k // columns * pitch, k % columns * pitch
-        canvas[top:top + height, left:left + width] = tile
+        canvas.paste(tile, left, top)
         boxes.append((left, top, left + width, top + height))
-    return canvas[:max(rows * pitch, SIDE // 2)], boxes
+    return canvas.array(), boxes
 
 
 def _over(image: Tensor, values: Tensor, stride: int | None) -> np.ndarray:
@@ -266,24 +263,22 @@ def _side_by_side(features: dict[Layer, Tensor | str], key: Layer) -> np.ndarray
 
     rows = max(range(1, len(ordered) + 1), key=side_of)
     columns, side = -(-len(ordered) // rows), side_of(rows)
-    canvas, draw = _canvas()
+    canvas = Canvas(WIDTH, HEIGHT)
     for k, layer in enumerate(ordered):
         left, top = k % columns * (WIDTH // columns), k // columns * (HEIGHT // rows)
         colour = tuple(int(c) for c in LABEL_COLORS[1 + groups.index(layer.group) % 7])
-        draw.rectangle([left, top, left + side, top + 3], fill=colour)
-        caption, maps = layer.name, features[layer]
-        while draw.textlength(caption, font=FONT) > side + GAP - 2:
-            caption = caption[:-2] + "…"
-        draw.text((left, top + 5), caption, fill="black", font=FONT)
-        top += CAPTION + 4
+        canvas.rectangle(left, top, left + side, top + 3, fill=colour)
+        canvas.text(left, top + 5, _shortened(layer.name, side + GAP - 2), size=LETTERS)
+        top, maps = top + CAPTION + 4, features[layer]
         if isinstance(maps, str):
-            draw.text((left, top + side // 2 - 8), "no map", fill=MISSED, font=FONT)
+            canvas.text(left, top + side // 2 - 8, "no map", size=LETTERS, fill=MISSED)
             continue
-        tile = Image.fromarray(_shade(_fit(maps.mean(0)[None], side))[0])
-        canvas.paste(tile, (left, top))
+        tile = _shade(_fit(maps.mean(0)[None], side))[0]
+        canvas.paste(tile, left, top)
         if layer == key:
-            draw.rectangle([left, top, left + tile.width - 1, top + tile.height - 1], outline=FRAME, width=3)
-    return np.asarray(canvas)
+            canvas.rectangle(left, top, left + tile.shape[1] / DENSITY - 1, top + tile.shape[0] / DENSITY - 1,
+                             outline=OBJECT, width=3)
+    return canvas.array()
 
 
 def _visible(image: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """Imbalance lab: what each loss makes of two overlapping classes, at any share and any threshold."""
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import ipywidgets
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import minimize
 
 from seglab.viz import CORRECT, FALSE, LABEL_COLORS, MISSED
+from seglab.widgets.drawing import DENSITY, Canvas, Color, font
 from seglab.widgets.panel import Panel
 
 LOSSES = ("BCE", "weighted BCE", "focal", "Dice", "Tversky .3/.7", "CE + Dice")
@@ -15,16 +16,16 @@ SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 DISTANCE = 2.5                                               # between the class means, in standard deviations
 FEATURE = np.linspace(-5, 7.5, 251)
 STEEPEST = 25.0                                              # limit of a in p = sigmoid(a x + b)
-PANEL = (300, 250)                                           # px, width and height of one plot
+PANEL, SMALL = (300, 250), 11                                # px: width and height of one plot, its small letters
 
 
-def densities(share):
+def densities(share: float) -> np.ndarray:
     """Share of all pixels that are background, or lesion, with each value of ``FEATURE``: (2, 251)."""
     bells = np.stack([np.exp(-(FEATURE - mean) ** 2 / 2) for mean in (0.0, DISTANCE)])
     return bells / bells.sum(1, keepdims=True) * np.array([[1 - share], [share]])
 
 
-def loss_and_force(name, z, share):
+def loss_and_force(name: str, z: np.ndarray, share: float) -> tuple[float, np.ndarray]:
     """Loss of the whole population at logits z (251,), and its derivative by the logit of each class, (2, 251).
 
     The force is per unit of pixels: what one pixel with that logit feels, times the number of pixels.
@@ -50,7 +51,7 @@ def loss_and_force(name, z, share):
 
 
 @lru_cache(maxsize=256)
-def fitted(name, share):
+def fitted(name: str, share: float) -> tuple[float, float]:
     """Slope a and offset b of p = sigmoid(a x + b) that minimise the loss over the whole population.
 
     Raises
@@ -64,7 +65,7 @@ def fitted(name, share):
         raise ValueError(f"share must be strictly between 0 and 1, got {share!r}")
     weights = densities(share)
 
-    def objective(parameters):                               # x = middle and steepness: better scaled than a and b
+    def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:  # middle and steepness: better scaled than a, b
         a, middle = parameters
         value, force = loss_and_force(name, a * (FEATURE - middle), share)
         pull = (weights * force).sum(0)
@@ -78,7 +79,7 @@ def fitted(name, share):
     return float(a), float(-a * middle)
 
 
-def scores(p, share, threshold):
+def scores(p: np.ndarray, share: float, threshold: float) -> dict[str, float]:
     """Shares of TP, FP, FN, TN, then Dice, recall, precision and calibration error of p (251,) at a threshold."""
     w0, w1 = densities(share)
     above = p > threshold
@@ -88,7 +89,7 @@ def scores(p, share, threshold):
             "precision": tp / found if found > 0 else 0.0, "ECE": float(np.abs(w1 - p * (w0 + w1)).sum())}
 
 
-def imbalance_picture(share, loss, threshold):
+def imbalance_picture(share: float, loss: str, threshold: float) -> np.ndarray:
     """Four plots: p(x) over the two classes, forces, Dice by threshold, and the confusion counts.
 
     Parameters
@@ -101,7 +102,7 @@ def imbalance_picture(share, loss, threshold):
 
     Returns
     -------
-    ndarray (500, 600, 3), uint8
+    ndarray (1000, 1200, 3), uint8
 
     Raises
     ------
@@ -118,11 +119,11 @@ def imbalance_picture(share, loss, threshold):
     a, b = fitted(loss, share)
     p = _sigmoid(a * FEATURE + b)
     top = np.concatenate([_classes_plot(p, share, loss, threshold), _force_plot(a, b, share, loss)], 1)
-    bottom = np.concatenate([_dice_plot(p, share, threshold), _counts_plot(scores(p, share, threshold), share)], 1)
+    bottom = np.concatenate([_dice_plot(p, share, threshold), _counts_plot(scores(p, share, threshold))], 1)
     return np.concatenate([top, bottom])
 
 
-def imbalance_lab():
+def imbalance_lab() -> Panel:
     """Sliders for share and threshold and a menu of losses above ``imbalance_picture``; notebook 03.
 
     Returns
@@ -138,37 +139,37 @@ def imbalance_lab():
                                                   **wide))
 
 
-def _sigmoid(z):
+def _sigmoid(z: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -z))
 
 
-def _classes_plot(p, share, loss, threshold):
+def _classes_plot(p: np.ndarray, share: float, loss: str, threshold: float) -> np.ndarray:
     plot = _Plot(f"{loss}: p(x), {share:.1%} lesion", "feature x", (-4, 6.5), (0, 1.02),
                  ((-2, 0, 2, 4, 6), (0, 0.5, 1)))
     w0, w1 = densities(share)
     for weights, color in ((w0, FALSE), (w1, MISSED)):       # each class with its own area, or 0.2 % could not be seen
-        plot.line(FEATURE, weights / weights.max() * 0.6, color, 1)
-    plot.line(FEATURE, w1 / (w0 + w1), (170, 170, 170), 3)
-    plot.line(FEATURE, p, (0, 0, 0), 2)
-    plot.line((-4, 6.5), (threshold, threshold), CORRECT, 1)
+        plot.curve(FEATURE, weights / weights.max() * 0.6, color, 1)
+    plot.curve(FEATURE, w1 / (w0 + w1), (170, 170, 170), 3)
+    plot.curve(FEATURE, p, (0, 0, 0), 2)
+    plot.curve((-4, 6.5), (threshold, threshold), CORRECT, 1)
     plot.legend((("p the net learns", (0, 0, 0)), ("true share at x", (170, 170, 170)), ("background", FALSE),
                  ("lesion", MISSED), ("threshold", CORRECT)))
     return plot.array()
 
 
-def _force_plot(a, b, share, loss):
+def _force_plot(a: float, b: float, share: float, loss: str) -> np.ndarray:
     """What a pixel feels when the net gives it p; the others sit where the fitted net has them."""
     plot = _Plot("pull on one pixel's logit", "p the net gives it", (0, 1), (-5, 3),
                  ((0, 0.5, 1), (-4, -2, 0, 2)), "10^")
     axis = np.linspace(0.001, 0.999, FEATURE.size)
     force = _force_at(loss, axis, a * FEATURE + b, share)
     for values, color in zip(force, (FALSE, MISSED)):
-        plot.line(axis, np.log10(np.maximum(np.abs(values), 1e-9)).clip(-5, 3), color, 2)
+        plot.curve(axis, np.log10(np.maximum(np.abs(values), 1e-9)).clip(-5, 3), color, 2)
     plot.legend((("background, down", FALSE), ("lesion, up", MISSED)))
     return plot.array()
 
 
-def _force_at(name, probability, z, share):
+def _force_at(name: str, probability: np.ndarray, z: np.ndarray, share: float) -> np.ndarray:
     """Derivative by the logit of one background and one lesion pixel at `probability`, the population being at z."""
     if name == "CE + Dice":
         return sum(_force_at(part, probability, z, share) for part in ("BCE", "Dice"))
@@ -180,72 +181,69 @@ def _force_at(name, probability, z, share):
     return loss_and_force(name, np.log(probability / (1 - probability)), share)[1]
 
 
-def _dice_plot(p, share, threshold):
+def _dice_plot(p: np.ndarray, share: float, threshold: float) -> np.ndarray:
     plot = _Plot("Dice, recall, precision by threshold", "threshold", (0, 1), (0, 1.02), ((0, 0.5, 1), (0, 0.5, 1)))
     at = np.linspace(0.005, 0.995, 100)
     curves = [scores(p, share, t) for t in at]
     colors = {"recall": tuple(LABEL_COLORS[7]), "precision": tuple(LABEL_COLORS[5]), "Dice": (0, 0, 0)}
     for name, color in colors.items():
-        plot.line(at, [c[name] for c in curves], color, 2)
-    plot.line((threshold, threshold), (0, 1.02), CORRECT, 1)
+        plot.curve(at, [c[name] for c in curves], color, 2)
+    plot.curve((threshold, threshold), (0, 1.02), CORRECT, 1)
     best = max(range(100), key=lambda k: curves[k]["Dice"])
     plot.legend((*colors.items(), (f"best Dice {curves[best]['Dice']:.2f} at {at[best]:.2f}", (0, 0, 0))), low=True)
     return plot.array()
 
 
-def _counts_plot(result, share):
-    canvas = Image.new("RGB", PANEL, "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
-    draw.text((20, 4), "of 10,000 pixels (bars logarithmic)", fill="black", font=ImageFont.load_default(13))
+def _counts_plot(result: dict[str, float]) -> np.ndarray:
+    canvas = Canvas(*PANEL)
+    canvas.text(20, 4, "of 10,000 pixels (bars logarithmic)")
     names = {"TP": ("lesion, found", CORRECT), "FN": ("lesion, missed", MISSED), "FP": ("false alarm", FALSE),
              "TN": ("background", (190, 190, 190))}
     for row, (key, (name, color)) in enumerate(names.items()):
         top, count = 28 + 26 * row, 1e4 * result[key]
-        draw.text((20, top + 2), name, fill="black", font=font)
+        canvas.text(20, top + 2, name, size=12)
         length = 110 * np.log10(1 + count) / 4
-        draw.rectangle((110, top, 110 + length, top + 17), fill=color)
-        draw.text((114 + length, top + 2), f"{count:,.1f}" if count < 100 else f"{count:,.0f}", fill="black", font=font)
+        canvas.rectangle(110, top, 110 + length, top + 17, fill=color)
+        canvas.text(114 + length, top + 2, f"{count:,.1f}" if count < 100 else f"{count:,.0f}", size=12)
     for row, key in enumerate(("Dice", "recall", "precision", "ECE")):
         top = 146 + 22 * row
-        draw.text((20, top), "calibration error" if key == "ECE" else key, fill="black", font=font)
-        draw.text((130, top), f"{result[key]:.4f}" if key == "ECE" else f"{result[key]:.3f}", fill="black", font=font)
-    return np.asarray(canvas)
+        canvas.text(20, top, "calibration error" if key == "ECE" else key, size=12)
+        canvas.text(130, top, f"{result[key]:.4f}" if key == "ECE" else f"{result[key]:.3f}", size=12)
+    return canvas.array()
 
 
-class _Plot:
-    """A line plot drawn with Pillow: a tenth of the time that a matplotlib figure takes."""
+class _Plot(Canvas):
+    """A line plot."""
 
-    def __init__(self, title, xlabel, xlim, ylim, ticks, power=""):
-        self.canvas = Image.new("RGB", PANEL, "white")
-        self.draw, self.font = ImageDraw.Draw(self.canvas), ImageFont.load_default(11)
+    def __init__(self, title: str, xlabel: str, xlim: tuple[float, float], ylim: tuple[float, float],
+                 ticks: tuple[Sequence[float], Sequence[float]], power: str = ""):
+        super().__init__(*PANEL)
         self.xlim, self.ylim, self.box = xlim, ylim, (34, 24, PANEL[0] - 12, PANEL[1] - 34)
         left, top, right, bottom = self.box
-        self.draw.line(((left, top), (left, bottom), (right, bottom)), fill=(120, 120, 120))
-        self.draw.text((left, 4), title, fill="black", font=ImageFont.load_default(13))
-        self.draw.text(((left + right) / 2, PANEL[1] - 11), xlabel, fill="black", font=self.font, anchor="mm")
+        self.line(((left, top), (left, bottom), (right, bottom)), fill=(120, 120, 120))
+        self.text(left, 4, title)
+        self.text((left + right) / 2, PANEL[1] - 11, xlabel, size=SMALL, anchor="mm")
         for x in ticks[0]:
-            self.draw.text((self.at(x, ylim[0])[0], bottom + 9), f"{x:g}", fill="black", font=self.font, anchor="mm")
+            self.text(self.at(x, ylim[0])[0], bottom + 9, f"{x:g}", size=SMALL, anchor="mm")
         for y in ticks[1]:
-            where = (left - 4, self.at(xlim[0], y)[1])
-            self.draw.text(where, f"{power}{y:g}", fill="black", font=self.font, anchor="rm")
+            self.text(left - 4, self.at(xlim[0], y)[1], f"{power}{y:g}", size=SMALL, anchor="rm")
 
-    def at(self, x, y):
+    def at(self, x: float, y: float) -> tuple[float, float]:
         left, top, right, bottom = self.box
         return (left + (x - self.xlim[0]) / (self.xlim[1] - self.xlim[0]) * (right - left),
                 bottom - (y - self.ylim[0]) / (self.ylim[1] - self.ylim[0]) * (bottom - top))
 
-    def line(self, x, y, color, width):
+    def curve(self, x: Sequence[float], y: Sequence[float], color: Sequence[int], width: int) -> None:
         x, y = np.asarray(x, float), np.asarray(y, float)
         inside = (x >= self.xlim[0]) & (x <= self.xlim[1])
         points = np.stack(self.at(x[inside], y[inside]), 1)
-        self.draw.line([tuple(point) for point in points], fill=tuple(int(c) for c in color), width=width)
+        self.line([tuple(point) for point in points], fill=tuple(int(c) for c in color), width=width)
 
-    def legend(self, entries, low=False):
+    def legend(self, entries: Iterable[tuple[str, Color]], low: bool = False) -> None:
+        entries = list(entries)
         top = self.box[3] - 13 * len(entries) - 2 if low else self.box[1] + 2
         for row, (name, color) in enumerate(entries):
-            where = (self.box[0] + (70 if low else 6), top + 13 * row)
-            self.draw.rectangle(self.draw.textbbox(where, name, font=self.font), fill="white")
-            self.draw.text(where, name, font=self.font, fill=tuple(int(c) for c in color))
-
-    def array(self):
-        return np.asarray(self.canvas)
+            x, y = self.box[0] + (70 if low else 6), top + 13 * row
+            x0, y0, x1, y1 = (v / DENSITY for v in font(SMALL).getbbox(name))
+            self.rectangle(x + x0, y + y0, x + x1, y + y1, fill="white")
+            self.text(x, y, name, size=SMALL, fill=tuple(int(c) for c in color))

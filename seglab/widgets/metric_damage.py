@@ -1,8 +1,9 @@
 """Metric-damage lab: break a perfect segmentation in one way, and see which metric notices."""
 
+from typing import Any
+
 import ipywidgets
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from seglab.inputs import to_numpy
@@ -21,7 +22,7 @@ from seglab.metrics import (
     warping_error,
 )
 from seglab.viz import error_map, label_colors
-from seglab.widgets.drawing import beside, enlarge, titled
+from seglab.widgets.drawing import LINE, Canvas, beside, enlarge, titled
 from seglab.widgets.panel import Panel
 
 DAMAGES = ("missed objects", "merges", "splits", "holes", "class swaps", "shift", "thicker borders")
@@ -30,7 +31,7 @@ SIDE = 384                                                   # px of one picture
 SMALLEST = 1e-5                                              # left end of the bars
 
 
-def damage(labels, classes, kind, amount):
+def damage(labels: np.ndarray, classes: np.ndarray, kind: str, amount: int) -> tuple[np.ndarray, np.ndarray]:
     """A prediction that is right but for `amount` errors of one kind.
 
     Parameters
@@ -89,7 +90,7 @@ def damage(labels, classes, kind, amount):
     return labels, classes
 
 
-def close_pairs(labels):
+def close_pairs(labels: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (a, b) of ids with at most 1 px between them, a < b, each object in one pair at most."""
     pairs, used = [], set()
     for a in np.unique(labels[labels > 0]):
@@ -101,7 +102,8 @@ def close_pairs(labels):
     return pairs
 
 
-def errors(labels_true, classes_true, labels, classes):
+def errors(labels_true: np.ndarray, classes_true: np.ndarray, labels: np.ndarray, classes: np.ndarray
+           ) -> dict[str, float]:
     """Each metric as an error, 0 = perfect: dict of str to float in 0..1."""
     true, pred = classes_true[labels_true], classes[labels]
     count = int(max(classes_true.max(), classes.max())) + 1
@@ -121,7 +123,7 @@ def errors(labels_true, classes_true, labels, classes):
     return {name: max(float(table[name]), 0.0) for name in order}
 
 
-def metric_damage_picture(labels, classes, kind, amount):
+def metric_damage_picture(labels: Any, classes: Any, kind: str, amount: int) -> np.ndarray:
     """Damaged objects, where they differ from the truth, and a bar for the error that each metric sees.
 
     Parameters
@@ -143,11 +145,11 @@ def metric_damage_picture(labels, classes, kind, amount):
     colours = label_colors(np.where(pred > 0, pred % 7 + 1, 0))                # neighbours in different colours
     titles = (f"prediction, {kind}: {amount}", "green right, orange missed, blue false, white class")
     pictures = [titled(enlarge(rgb, scale), title) for rgb, title in zip((colours, wrong), titles)]
-    bars = _bars(errors(true, classes_true, pred, found), pictures[0].shape[0])
+    bars = _bars(errors(true, classes_true, pred, found), scale * true.shape[0] + 5 + LINE)
     return beside(*pictures, bars)
 
 
-def metric_damage_lab(labels, classes):
+def metric_damage_lab(labels: Any, classes: Any) -> Panel:
     """A menu of damages and their amount above ``metric_damage_picture(labels, classes, ...)``; notebook 01.
 
     Parameters
@@ -164,21 +166,20 @@ def metric_damage_lab(labels, classes):
                  amount=ipywidgets.IntSlider(value=1, min=0, max=5, description="amount"))
 
 
-def _bars(values, height, width=330, left=130):
-    canvas = Image.new("RGB", (width, height), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
-    draw.text((left, 4), "error that each metric sees", fill="black", font=font)
+def _bars(values: dict[str, float], height: int, width: int = 330, left: int = 130) -> np.ndarray:
+    canvas = Canvas(width, height)
+    canvas.text(left, 4, "error that each metric sees", size=12)
     row, decades = (height - 46) / len(values), -np.log10(SMALLEST)
     at = lambda value: left + (width - left - 45) * (np.log10(max(value, SMALLEST)) / decades + 1)
     for k in range(int(decades) + 1):
         x = at(SMALLEST * 10**k)
-        draw.line((x, 24, x, height - 22), fill=(210, 210, 210))
+        canvas.line([(x, 24), (x, height - 22)], fill=(210, 210, 210))
         if k % 2:                                                     # every label would touch the next
-            draw.text((x, height - 10), f"{SMALLEST * 10**k:g}", fill="black", font=font, anchor="mm")
+            canvas.text(x, height - 10, f"{SMALLEST * 10**k:g}", size=12, anchor="mm")
     for k, (name, value) in enumerate(values.items()):
         y = 26 + (k + 0.5) * row
-        draw.text((left - 8, y), name, fill="black", font=font, anchor="rm")
+        canvas.text(left - 8, y, name, size=12, anchor="rm")
         if value > SMALLEST:
-            draw.rectangle((left, y - 0.32 * row, at(value), y + 0.32 * row), fill=(0, 114, 178))
-        draw.text((max(at(value), left) + 5, y), f"{value:.2g}" if value else "0", fill="black", font=font, anchor="lm")
-    return np.asarray(canvas)
+            canvas.rectangle(left, y - 0.32 * row, at(value), y + 0.32 * row, fill=(0, 114, 178))
+        canvas.text(max(at(value), left) + 5, y, f"{value:.2g}" if value else "0", size=12, anchor="lm")
+    return canvas.array()

@@ -1,20 +1,21 @@
 """Weight-map playground: what w0, sigma and the separation border do to the U-Net paper's pixel weights."""
+from typing import Any
+
 import ipywidgets
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image, ImageDraw, ImageFont
 
 from seglab.inputs import to_numpy
 from seglab.ops import separate_touching, unet_weight_map
 from seglab.viz import label_colors
-from seglab.widgets.drawing import beside, enlarge, titled
+from seglab.widgets.drawing import Canvas, beside, enlarge, fitted, titled
 from seglab.widgets.panel import Panel
 
 W0_MAX = 20.0                                                # the colour scale is fixed, so that pictures compare
 SIDE = 384                                                   # px of one picture on the page, about
 
 
-def weight_map_picture(labels, w0, sigma, gap):
+def weight_map_picture(labels: Any, w0: float, sigma: float, gap: int) -> np.ndarray:
     """Labels after the separation border, their weight map, and a colour bar, side by side.
 
     Parameters
@@ -45,16 +46,15 @@ def weight_map_picture(labels, w0, sigma, gap):
     scale = max(1, round(SIDE / max(apart.shape)))
     colours = (colormaps["magma"](weights / (1 + W0_MAX))[..., :3] * 255).round().astype(np.uint8)
     extra = (weights - 1).sum() / weights.sum()
-    pictures = [
-        titled(enlarge(label_colors(apart), scale), f"labels, {int((to_numpy(labels) > 0).sum() - (apart > 0).sum())}"
-                                                      " px given to the border"),
+    given = int((to_numpy(labels) > 0).sum() - (apart > 0).sum())
+    return beside(
+        titled(enlarge(label_colors(apart, ignore_index=None), scale), f"labels, {given} px given to the border"),
         titled(enlarge(colours, scale), f"w: {weights.min():.2f} to {weights.max():.2f}; "
-                                          f"border term = {100 * extra:.0f} % of all weight"),
-        _colour_bar(apart.shape[0] * scale)]
-    return beside(*pictures)
+                                        f"border term = {100 * extra:.0f} % of all weight"),
+        _colour_bar(apart.shape[0] * scale))
 
 
-def weight_map_playground(labels):
+def weight_map_playground(labels: Any) -> Panel:
     """Sliders w0, sigma and gap above `weight_map_picture(labels, ...)`; notebook 06.
 
     Parameters
@@ -66,10 +66,10 @@ def weight_map_playground(labels):
     -------
     Panel
     """
-    def slider(kind, description, value, low, high, step):
+    def slider(kind: type, description: str, value: float, low: float, high: float, step: float) -> Any:
         return kind(value=value, min=low, max=high, step=step, description=description)
 
-    def draw(w0, sigma, gap):
+    def draw(w0: float, sigma: float, gap: int) -> np.ndarray:
         return weight_map_picture(labels, w0, sigma, gap)
 
     return Panel(draw, width=800,
@@ -78,13 +78,11 @@ def weight_map_playground(labels):
                  gap=slider(ipywidgets.IntSlider, "gap", 1, 0, 6, 1))
 
 
-def _colour_bar(height):
-    values = np.linspace(1, 0, height)[:, None].repeat(14, axis=1)
-    bar = (colormaps["magma"](values)[..., :3] * 255).round().astype(np.uint8)
-    canvas = Image.new("RGB", (44, height), "white")
-    canvas.paste(Image.fromarray(bar), (0, 0))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+def _colour_bar(height: int) -> np.ndarray:
+    bar = (colormaps["magma"](np.linspace(1, 0, height)[:, None])[..., :3] * 255).round().astype(np.uint8)
+    canvas = Canvas(44, height)
+    canvas.paste(fitted(bar, 14, height), 0, 0)
     for weight in range(1, int(W0_MAX) + 2, 5):
         y = (1 - weight / (1 + W0_MAX)) * (height - 1)
-        draw.text((18, min(max(y, 6), height - 8)), f"{weight}", fill="black", font=font, anchor="lm")
-    return titled(np.asarray(canvas), "w")
+        canvas.text(18, min(max(y, 6), height - 8), f"{weight}", size=12, anchor="lm")
+    return titled(canvas.array(), "w")

@@ -1,12 +1,16 @@
 """Profile, seeds, progress, and the panel that every widget uses."""
 
+import io
+
 import ipywidgets
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from seglab.runtime import device, profile, progress, seed_everything, seeds, smoke
 from seglab.widgets import Panel
+from seglab.widgets.panel import to_png
 
 
 def test_profile_follows_the_device_and_the_environment(monkeypatch):
@@ -62,9 +66,17 @@ def test_panel_redraws_shows_errors_and_carries_a_still():
     assert "too bright" in panel.error.value
     slider.value = 100
     assert panel.image.value == before and panel.error.value == ""
-    bundle = panel._repr_mimebundle_()
+    bundle, metadata = panel._repr_mimebundle_()
     assert bundle["text/plain"] == "Panel(level)" and bundle["image/png"].startswith("iVBOR")
     assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert metadata == {"image/png": {"width": 640, "height": 427}}, "shown at its width, however many pixels it has"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (40, 60)])
+def test_a_panels_png_holds_the_very_pixels(shape):
+    rgb = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    for array in (rgb, rgb[::-1, ::-1], np.asfortranarray(rgb)):
+        assert (np.asarray(Image.open(io.BytesIO(to_png(array)))) == array).all()
 
 
 @pytest.mark.parametrize("wrong", [None, np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])

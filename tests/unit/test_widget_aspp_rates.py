@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from seglab.data import Shapes
 from seglab.models import valid_tap_share
 from seglab.widgets.aspp_rates import aspp_rates_explorer, aspp_rates_picture, valid_tap_map
+from seglab.widgets.drawing import DENSITY
 
 IMAGE = Shapes(size=(96, 96), seed=1)[0].image
 STATE = dict(rate=12, size=33, x=0.5, y=0.5)
@@ -45,7 +46,7 @@ def test_the_map_counts_what_a_convolution_counts(size, rate):
 
 def test_blue_taps_are_the_valid_ones():
     def blue(picture):
-        return int((picture[22:, :396] == (0, 114, 178)).all(axis=2).sum())
+        return int((picture[22 * DENSITY:, :396 * DENSITY] == (0, 114, 178)).all(axis=2).sum())
     black = np.zeros((8, 8, 3), np.uint8)
     centre, corner, far = (blue(aspp_rates_picture(black, rate, 21, place, place))
                            for rate, place in ((5, 0.5), (5, 0.0), (30, 0.5)))

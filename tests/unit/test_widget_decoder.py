@@ -18,6 +18,7 @@ from seglab.widgets.decoder import (
     through_grid,
     trimap_band,
 )
+from seglab.widgets.drawing import DENSITY
 
 SCENE = Shapes(size=(112, 128), num_classes=4, objects=(2, 3), radius=(16, 30), seed=3)[1]
 TRUTH = SCENE.semantic
@@ -70,7 +71,7 @@ def test_a_perfect_grid_is_all_right():
     labels = np.zeros((64, 64), int)
     labels[16:48, 16:32] = 1
     picture = decoder_picture(torch.zeros(3, 64, 64), labels, 2, 3)
-    shown = {tuple(c) for c in picture[22:, -320:].reshape(-1, 3)}
+    shown = {tuple(c) for c in picture[22 * DENSITY:, -320 * DENSITY:].reshape(-1, 3)}
     assert tuple(CORRECT) in shown
 
 

@@ -59,7 +59,7 @@ def test_the_stages_before_it(model, scene, stages):
 @pytest.mark.parametrize("stage", range(len(STAGES)))
 def test_every_threshold_of_every_stage_draws_a_picture_of_one_size(stages, stage):
     pictures = [stage_picture(stages, stage, t) for t in (0.0, 0.05, 0.5, 0.95, 1.0)]
-    assert {p.shape for p in pictures} == {(424, 780, 3)} and all(p.dtype == np.uint8 for p in pictures)
+    assert {p.shape for p in pictures} == {(848, 1560, 3)} and all(p.dtype == np.uint8 for p in pictures)
     np.testing.assert_array_equal(pictures[2], stage_picture(stages, stage, 0.5))
     assert (pictures[1] != pictures[3]).any(), "the threshold is seen in every stage"
     others = [stage_picture(stages, k, 0.5) for k in range(len(STAGES)) if k != stage]
@@ -77,12 +77,12 @@ def test_an_object_that_no_anchor_fits_well_still_has_one(model):
 @pytest.mark.parametrize("stage", [4, 5, 7, 8, 9])
 def test_what_is_below_the_threshold_is_not_drawn(stages, stage):
     """Above the line at the foot, which counts the detections at every stage."""
-    low, high, top = (stage_picture(stages, stage, t)[20:404] for t in (0.05, 0.45, 0.99999))
+    low, high, top = (stage_picture(stages, stage, t)[40:808] for t in (0.05, 0.45, 0.99999))
     assert (low != high).any() or stage == 7
     assert (high != top).any()
     if stage in (4, 5):                                                 # no proposal is left, the heat map is black
-        heat = top[:, 396:]
-        assert (heat == heat[0, 0]).all() and (low[:, 396:] != heat[0, 0]).any()
+        heat = top[:, 792:]
+        assert (heat == heat[0, 0]).all() and (low[:, 792:] != heat[0, 0]).any()
 
 
 def test_without_truth_names_or_detections(model):
@@ -90,14 +90,14 @@ def test_without_truth_names_or_detections(model):
     stages = record_stages(model, grey)
     assert all((m == -1).all() for m in stages.matched) and stages.names == ("0", "1", "2", "3")
     for k in range(len(STAGES)):
-        assert stage_picture(stages, k, 1.0).shape == (424, 780, 3)
+        assert stage_picture(stages, k, 1.0).shape == (848, 1560, 3)
 
 
 def test_a_scene_of_another_size(model):
     wide = Shapes(size=(128, 192), seed=3)[0]
     stages = record_stages(model, wide.image, {"boxes": wide.boxes, "labels": wide.classes}, SCENES.classes)
-    assert {stage_picture(stages, k, 0.3).shape for k in range(len(STAGES))} == {(424, 780, 3)}
-    pane = stage_picture(stages, 0, 0.3)[20:404, :384]                  # 2 px a px: 256 of the 384 rows
+    assert {stage_picture(stages, k, 0.3).shape for k in range(len(STAGES))} == {(848, 1560, 3)}
+    pane = stage_picture(stages, 0, 0.3)[40:808:2, :768:2]              # 2 px a px: 256 of the 384 rows
     assert (pane[256:] == 255).all() and (pane[:256] < 255).any(2).mean() > 0.9
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from seglab.models import UNet
-from seglab.viz import MISSED
+from seglab.viz import MISSED, OBJECT
 from seglab.viz.features import Layer, look_inside
 from seglab.widgets import feature_maps
 from seglab.widgets.feature_maps import (
@@ -23,8 +23,8 @@ from seglab.widgets.feature_maps import (
 from seglab.widgets.trained_models import TRAINED, load_trained
 
 LAYERS = ["down.0", "down.1", "ups.0.up", "ups.0.conv", "head"]
-SHAPE = (338, 920, 3)
-MIDDLE = np.s_[18:318, 310:610]
+SHAPE = (676, 1840, 3)
+MIDDLE = np.s_[36:636:2, 620:1220:2]      # every second pixel: the middle pane in CSS px
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def test_the_strongest_come_first():
     maps = torch.rand(20, 8, 8) * torch.arange(20)[:, None, None]
     maps[7] = 1000.0                                      # large, but the same everywhere
     picture = feature_picture(torch.rand(3, 16, 16), {Layer("a"): maps}, 0, 19, "strongest")
-    framed = np.argwhere((picture == feature_maps.FRAME).all(2))
-    assert framed[:, 0].min() < 25 and framed[:, 1].min() < 315
+    framed = np.argwhere((picture == OBJECT).all(2))
+    assert framed[:, 0].min() < 50 and framed[:, 1].min() < 630
 
 
 @pytest.mark.parametrize("maps, where", [
@@ -108,7 +108,7 @@ def test_what_is_not_finite_is_marked_and_told():
     maps = torch.rand(4, 10, 10)
     maps[1, 2, 3] = torch.nan
     marked = (feature_picture(torch.rand(1, 20, 20), {Layer("a"): maps}, 0, 1) == MISSED).all(2)
-    assert marked[18:318, 620:].sum() == 30 * 30 and marked[318:].any()
+    assert marked[36:636, 1240:].sum() == 60 * 60 and marked[636:].any()
     clean = (feature_picture(torch.rand(1, 20, 20), {Layer("a"): maps.nan_to_num()}, 0, 1) == MISSED).all(2)
     assert not clean.any()
 

@@ -79,7 +79,7 @@ def test_population_loss_is_the_package_s_loss_of_a_large_sample(name, call):
 
 def test_every_setting_has_its_own_picture_of_one_size():
     pictures = {(s, n): imbalance_picture(s, n, 0.5) for s in (0.5, 0.01, 0.002) for n in LOSSES}
-    assert {(p.shape, p.dtype) for p in pictures.values()} == {((500, 600, 3), np.dtype(np.uint8))}
+    assert {(p.shape, p.dtype) for p in pictures.values()} == {((1000, 1200, 3), np.dtype(np.uint8))}
     assert len({p.tobytes() for p in pictures.values()}) == len(pictures)
     for threshold in (0.0, 0.3, 1.0):
         assert (imbalance_picture(0.01, "BCE", threshold) != pictures[0.01, "BCE"]).any()

@@ -109,4 +109,4 @@ def test_panel_redraws_and_holds_a_still():
     panel.controls["kind"].value = "shift"
     after = panel.image.value
     panel.controls["amount"].value = 3
-    assert len({before, after, panel.image.value}) == 3 and "image/png" in panel._repr_mimebundle_()
+    assert len({before, after, panel.image.value}) == 3 and "image/png" in panel._repr_mimebundle_()[0]

@@ -75,8 +75,8 @@ def test_controls_are_labelled_and_can_be_reached_with_the_keyboard(widget):
 
 def test_a_still_picture_and_a_way_back_are_on_the_page(widget):
     name, panel = widget
-    bundle = panel._repr_mimebundle_()
-    assert len(bundle["image/png"]) > 500
+    bundle, metadata = panel._repr_mimebundle_()
+    assert len(bundle["image/png"]) > 500 and metadata["image/png"]["width"] == panel.width
     assert "kernel was restarted" in panel.children[-1].value
 
 
