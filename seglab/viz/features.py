@@ -220,7 +220,7 @@ class UpTo(nn.Module):
     Lets tools that look at a network's output look at a layer: ``receptive_field(UpTo(net, "down.2"), ...)``.
     """
 
-    def __init__(self, model: nn.Module, module: str):
+    def __init__(self, model: nn.Module, module: str) -> None:
         super().__init__()
         if module not in dict(model.named_modules()):
             raise ValueError(f"module must name a module of the model, got {module!r}")

@@ -145,7 +145,7 @@ def _proposals(anchors: Tensor, truth: Tensor, overlaps: Tensor) -> tuple[Tensor
 class _Scene(Canvas):
     """An image, enlarged, on which boxes in image px are drawn."""
 
-    def __init__(self, image: Tensor, scale: int):
+    def __init__(self, image: Tensor, scale: int) -> None:
         rgb = to_rgb(image) // 4 * 3                                       # darker, so that the lines stand out
         super().__init__(scale * rgb.shape[1], scale * rgb.shape[0])
         self.scale = scale

@@ -32,7 +32,7 @@ def font(size: float = LETTERS, mono: bool = False) -> ImageFont.FreeTypeFont:
 class Canvas:
     """A page of ``width`` x ``height`` px to draw on, in one colour at first."""
 
-    def __init__(self, width: float, height: float, color: Color = "white"):
+    def __init__(self, width: float, height: float, color: Color = "white") -> None:
         self.width, self.height = width, height
         self.picture = Image.new("RGB", (round(DENSITY * width), round(DENSITY * height)), color)
         self.pen = ImageDraw.Draw(self.picture)

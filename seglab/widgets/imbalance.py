@@ -216,7 +216,7 @@ class _Plot(Canvas):
     """A line plot."""
 
     def __init__(self, title: str, xlabel: str, xlim: tuple[float, float], ylim: tuple[float, float],
-                 ticks: tuple[Sequence[float], Sequence[float]], power: str = ""):
+                 ticks: tuple[Sequence[float], Sequence[float]], power: str = "") -> None:
         super().__init__(*PANEL)
         self.xlim, self.ylim, self.box = xlim, ylim, (34, 24, PANEL[0] - 12, PANEL[1] - 34)
         left, top, right, bottom = self.box

@@ -60,7 +60,7 @@ class Panel(ipywidgets.VBox):
     shown under the picture: in a callback it would reach only the log. The picture that was right stays above it.
     """
 
-    def __init__(self, draw: Callable[..., np.ndarray], width: int = 640, **controls: Any):
+    def __init__(self, draw: Callable[..., np.ndarray], width: int = 640, **controls: Any) -> None:
         silent = [name for name, control in controls.items() if not control.description]
         if silent:
             raise ValueError(f"controls must each have a description, got none for {', '.join(silent)}")

@@ -39,7 +39,7 @@ class Entry:
         return getattr(import_module(f"seglab.widgets.{module}"), name)(*self.data())
 
 
-def _nuclei():
+def _nuclei() -> tuple[Any, ...]:
     import numpy as np
 
     from seglab.data import load_nuclei, relabel
@@ -50,7 +50,7 @@ def _nuclei():
     return part, np.append(0, np.where(area > np.median(area), 2, 1))
 
 
-def _unet():
+def _unet() -> tuple[Any, ...]:
     from seglab.data import data_folder, load_nuclei
     from seglab.models import UNet
     from seglab.train import load_weights
@@ -61,24 +61,24 @@ def _unet():
     return model, load_nuclei("test").image[:, :188, :188], layers
 
 
-def _touching_cells():
+def _touching_cells() -> tuple[Any, ...]:
     from seglab.data import Cells
 
     return (Cells(size=(128, 128), count=24, gap=0, seed=4)[0].instances,)
 
 
-def _scene(index, **options):
+def _scene(index: int, **options: Any) -> Any:
     from seglab.data import Shapes
 
     return Shapes(**options)[index]
 
 
-def _shape_and_mask():
+def _shape_and_mask() -> tuple[Any, ...]:
     scene = _scene(1, size=(128, 128), num_classes=6, objects=(2, 4), radius=(16, 34), texture=0.3, seed=3)
     return scene.image, (scene.semantic > 0).long()
 
 
-def _detector():
+def _detector() -> tuple[Any, ...]:
     from seglab.data import Shapes, data_folder
     from seglab.models import small_mask_rcnn
     from seglab.train import load_weights

@@ -131,7 +131,7 @@ def _error(values: np.ndarray, exact: np.ndarray) -> str:
 class _Cells(Canvas):
     """The cells of a map in grey under thin lines; ``scale`` px each."""
 
-    def __init__(self, cells: np.ndarray):
+    def __init__(self, cells: np.ndarray) -> None:
         self.scale = SIDE // max(cells.shape)
         super().__init__(self.scale * cells.shape[1], self.scale * cells.shape[0])
         grey = (cells * 255).round().clip(0, 255).astype(np.uint8)
