@@ -4,7 +4,7 @@ Counts are summed over the whole set and ratios taken last. The model is put int
 measurement, without gradients; afterwards every part of it has the mode it came with.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +129,10 @@ def evaluate_objects(detector: nn.Module | Callable[[Tensor], dict], samples: It
         for group in _groups(samples, batch_size, one_size=False):
             for (index, sample), found in zip(group, _outputs(detector, group, stack=list), strict=True):
                 with _named([(index, sample)]):
-                    evaluator.update(sample.truth(), found)
+                    truth = sample.truth()
+                    if len(sample) and isinstance(found, Mapping):
+                        _demand_classes_in_both(truth, found)
+                    evaluator.update(truth, found)
     return evaluator.compute()
 
 
@@ -171,6 +174,15 @@ def _outputs(model: nn.Module | Callable[[Tensor], Any], group: list[tuple[int, 
             raise TypeError(f"model must return one output a sample, {len(group)}, got {_kind(outputs)}; "
                             "in place of the network, pass a function of one image")
         return outputs
+
+
+def _demand_classes_in_both(truth: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Objects without a class are of class 0 for the evaluator, and one of class 1 would never match them: AP 0."""
+    classes = ["classes" in truth, "classes" in found or "labels" in found]
+    if len(set(classes)) > 1:
+        with_, without = ("sample", "detections") if classes[0] else ("detections", "sample")
+        raise ValueError(f"classes must be given by the sample and the detections or by none, got those of the {with_} "
+                         f"and none of the {without}")
 
 
 def _class_ids(logits: Tensor, sample: Sample, num_classes: int) -> Tensor:

@@ -16,34 +16,41 @@ class LastGood:
     """
 
     def __init__(self, model: nn.Module, optim: torch.optim.Optimizer, steps: int) -> None:
-        self.model, self.optim = model, optim
+        self.optim = optim
         self.steps: int | None = None                     # of the state kept
         self._now = steps                                 # of the state in the model
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._copies: list[Tensor] = []
-        self._buffers: list[Tensor] = []
-        self._kept_buffers: list[Tensor] = []
+        self._parts = [(f"{name}." if name else "", part) for name, part in model.named_modules()]
+        self._buffers: dict[str, Tensor] = {}
+        self._kept_buffers: dict[str, Tensor] = {}
         self._state: dict[Tensor, dict[str, Any]] = {}
+
+    def buffers(self) -> list[tuple[str, Tensor]]:
+        """As ``model.named_buffers()``, in a fifth of the time, which counts in every step."""
+        return [(prefix + name, buffer) for prefix, part in self._parts for name, buffer in part._buffers.items()
+                if buffer is not None]
 
     def begin(self, steps: int) -> None:
         """Before the forward pass, when the model has done ``steps`` steps."""
         self._now = steps
-        self._buffers = [buffer.clone() for buffer in self.model.buffers()]
+        self._buffers = {name: buffer.clone() for name, buffer in self.buffers()}
 
     @torch.no_grad()
     def keep(self) -> None:
         """After it, when the loss is finite: the state with which it was computed is the last good one."""
-        if self._copies:
-            torch._foreach_copy_(self._copies, self._parameters)
-        else:
-            self._copies = [p.clone() for p in self._parameters]
+        self._copies = self._copies or [torch.empty_like(p) for p in self._parameters]
+        old, new = [*self._copies], [*self._parameters]
         for parameter, entries in self.optim.state.items():
             kept = self._state.setdefault(parameter, {})
             for name, value in entries.items():
                 if isinstance(value, Tensor) and name in kept:
-                    kept[name].copy_(value)
+                    old.append(kept[name])
+                    new.append(value)
                 else:
                     kept[name] = value.clone() if isinstance(value, Tensor) else value
+        if old:
+            torch._foreach_copy_(old, new)                # one call: a thousand small copies cost more than the bytes
         self.steps, self._kept_buffers = self._now, self._buffers
 
     @torch.no_grad()
@@ -53,14 +60,20 @@ class LastGood:
         With ``current`` the state before the step under way is good enough although no loss was computed with it.
         """
         if self.steps != self._now:
-            _fill(self.model.buffers(), self._buffers)
+            self._put(self._buffers)
             if self.steps is None or current:
                 return self._now
-        _fill(self._parameters, self._copies)
-        _fill(self.model.buffers(), self._kept_buffers)
+        self._put(self._kept_buffers)
+        for parameter, copy in zip(self._parameters, self._copies, strict=True):
+            parameter.copy_(copy)
         self.optim.state.clear()
         self.optim.state.update(self._state)
         return self.steps
+
+    def _put(self, buffers: dict[str, Tensor]) -> None:
+        for name, buffer in self.buffers():
+            if name in buffers:                           # one that was registered since then has no earlier state
+                buffer.copy_(buffers[name])
 
 
 @torch.no_grad()
@@ -80,8 +93,3 @@ def not_finite(named: Iterable[tuple[str, Tensor]], exempt: Iterable[str] = ()) 
         return ""
     return next(f"{'nan' if tensor.isnan().any() else 'inf'} in {name}" for name, tensor in named
                 if not all_finite([tensor]))
-
-
-def _fill(tensors: Iterable[Tensor], copies: Iterable[Tensor]) -> None:
-    for tensor, copy in zip(tensors, copies):
-        tensor.copy_(copy)

@@ -160,7 +160,7 @@ def fit(model: nn.Module, batch: Callable[[torch.Generator], tuple], loss: Calla
                     torch.manual_seed(step_seed(seed, step, fabric.global_rank))
                     generator = torch.Generator().manual_seed(step_seed(seed, step, fabric.global_rank))
                     value = _scalar(loss(wrapped, *fabric.to_device(_parts(batch(generator)))))
-                    demand_finite(not_finite(model.named_buffers(), by_design) if torch.isfinite(value) else
+                    demand_finite(not_finite(good.buffers(), by_design) if torch.isfinite(value) else
                                   f"the loss became {value.item()}", step)
                     if schedule is not None:
                         for group, rate in zip(optim.param_groups, rates, strict=True):
