@@ -289,6 +289,7 @@ def stacks(tmp_path, monkeypatch):
     files = {path.name: path for path in tmp_path.iterdir()}
     for module in ("movies", "trees"):
         monkeypatch.setattr(f"seglab.data.{module}.cached", lambda package, download: files)
+    return files
 
 
 def test_hela_ignores_the_band_and_splits_by_columns(stacks):
