@@ -9,11 +9,14 @@ from seglab.coursework.execute import run
 from seglab.coursework.notebook_file import read_notebook
 
 
+HOLDS = {"held": "yes", "open": "not decided", "refuted": "**no**"}
+
+
 def measure_claims(path: str | Path, seeds: int, timeout: int = 7200) -> list[dict[str, Any]]:
     """Run a notebook with `seeds` seeds a claim and return what each claim measured.
 
     The notebook file is not changed. A claim that does not hold is returned like the others, with
-    `"holds": False`.
+    `"holds": False`; so is one that its interval does not decide.
 
     Parameters
     ----------
@@ -27,7 +30,7 @@ def measure_claims(path: str | Path, seeds: int, timeout: int = 7200) -> list[di
     Returns
     -------
     list of dict
-        `id`, `text`, `effect_mean`, `low`, `high` (95 % interval), `n`, `holds` and
+        `id`, `text`, `effect_mean`, `low`, `high` (95 % interval), `n`, `varies`, `verdict`, `holds` and
         `quantities` (name -> mean, low, high), in the order of the notebook.
 
     Raises
@@ -63,6 +66,7 @@ def claims_table(claims: list[dict[str, Any]]) -> str:
         measured = "<br>".join(f"{name} {mean:.4g} [{low:.4g}, {high:.4g}]"
                                for name, (mean, low, high) in claim["quantities"].items())
         effect = f"{claim['effect_mean']:.4g} [{claim['low']:.4g}, {claim['high']:.4g}]"
-        cells = [claim["id"], claim["text"], effect, measured, str(claim["n"]), "yes" if claim["holds"] else "**no**"]
+        seeds = f"{claim['n']}" + (f" ({claim['varies']})" if claim.get("varies") else "")
+        cells = [claim["id"], claim["text"], effect, measured, seeds, HOLDS[claim["verdict"]]]
         rows.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return "\n".join(rows)

@@ -529,14 +529,16 @@ def test_claims_are_collected_whether_they_hold_or_not(tmp_path):
     path = tmp_path / "98_claims.ipynb"
     write_notebook(new_notebook(cells=[
         new_code_cell(CLAIMS), new_code_cell(f'claim("98.1", "It | helps", runs, {GAIN}, at_least=1)'),
-        new_code_cell(f'claim("98.2", "It harms", runs, {GAIN}, at_most=-1)')]), path)
+        new_code_cell(f'claim("98.2", "It harms", runs, {GAIN}, at_most=-1)'),
+        new_code_cell('claim("98.3", "Some of it", runs, lambda r: r["without"], at_least=1)')]), path)
     before = text_of(path)
-    first, second = claims = measure_claims(path, seeds=4)
+    first, second, third = claims = measure_claims(path, seeds=4)
     assert text_of(path) == before
     assert first["holds"] and not second["holds"] and first["n"] == 4 and first["effect_mean"] == 2.0
     table = claims_table(claims).splitlines()
-    assert len(table) == 4 and table[2].startswith("| 98.1 | It / helps | 2 [2, 2] | without 1.5 [")
-    assert table[3].endswith("| **no** |")
+    assert len(table) == 5 and table[2].startswith("| 98.1 | It / helps | 2 [2, 2] | without 1.5 [")
+    assert table[2].endswith("| 4 | yes |") and table[3].endswith("| **no** |")
+    assert table[4].endswith("| not decided |") and third["verdict"] == "open" and not third["holds"]
     assert {row.count("|") for row in table} == {7}
     assert main(["claims", str(path), "--seeds", "3", "--to", str(tmp_path / "CLAIMS.md")]) == 1
     assert "over seeds 0 to 2" in text_of(tmp_path / "CLAIMS.md")
