@@ -1,7 +1,7 @@
 """Training and evaluation mode, switched for a while and given back part by part.
 
 ``model.train(model.training)`` looks like giving the mode back and is not: it wakes every part that was frozen by
-``eval()``, such as the batch norms of a backbone that is fine-tuned. Notebook 07 freezes an encoder in this way.
+``eval()``, such as the batch norms of a backbone that is fine-tuned.
 """
 
 from collections.abc import Callable, Iterator

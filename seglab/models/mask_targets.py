@@ -4,6 +4,7 @@ From one label map (H, W) as well as from a stack of masks (N, H, W): with 2,000
 (int32) and not 500.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,7 +73,7 @@ def mask_targets(maps: Tensor, objects: Tensor, boxes: Tensor, size: int) -> Ten
     maps, a_y, a_x = maps.cpu().numpy(), a_y.numpy(), a_x.numpy()           # NumPy's calls on few pixels cost a fifth
     for k, (plane, value, y, h, x, w) in enumerate(places):
         own = (maps[plane, y:y + h, x:x + w] == value).astype(targets.dtype)
-        targets[k] = a_y[k, :, :h] @ (own @ a_x[k, :, :w].T)
+        np.matmul(a_y[k, :, :h] @ own, a_x[k, :, :w].T, out=targets[k])
     return torch.from_numpy(targets).to(boxes)
 
 

@@ -1,7 +1,7 @@
 """MobileNetV2: inverted residuals, thin at the ends and wide in the middle, for phones and for impatient readers.
 
 Source: Sandler, Howard, Zhu, Zhmoginov, Chen, CVPR 2018, table 2. Parameter names are torchvision's, whose ImageNet
-file loads strictly. Used in notebooks 07 and 11.
+file loads strictly. Used in notebook 11.
 """
 
 from pathlib import Path
