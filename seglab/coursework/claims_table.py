@@ -8,7 +8,6 @@ from typing import Any
 from seglab.coursework.execute import run
 from seglab.coursework.notebook_file import read_notebook
 
-
 HOLDS = {"held": "yes", "open": "not decided", "refuted": "**no**"}
 
 
