@@ -1,77 +1,68 @@
 """Checks of the exercises of notebook 03, losses under imbalance."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from seglab.exercises import Case, exercise
+from seglab.exercises.answers import close, differs, slip
 from seglab.losses import lovasz_softmax
-from seglab.losses.lovasz import jaccard_steps
-
-
-def _value(got: object) -> float:
-    """What an answer returned as a float; NaN when it is no number."""
-    try:
-        return float(got)
-    except (TypeError, ValueError):
-        return float("nan")
-
-
-def _close(got: object, expected: float, tolerance: float = 1e-6) -> bool:
-    return abs(_value(got) - expected) <= tolerance
 
 
 @exercise("03.1", title="Where a constant rests", hints=[
     "Write the loss of a constant p: the lesion pixels are a share eps of all, and each of them weighs w.",
     "L(p) = -w eps log p - (1 - eps) log(1 - p), up to a factor that does not depend on p. Set dL/dp = 0.",
     "w eps / p = (1 - eps) / (1 - p), so p / (1 - p) = w eps / (1 - eps). Solve for p.",
-], points=1, count=3)
-def resting_point(answer) -> Iterator[Case]:
+], points=1, count=5)
+def resting_point(answer: Callable) -> Iterator[Case]:
     """``answer(share, weight)``: the constant prediction that minimises weighted BCE."""
-    got = _value(answer(0.01, 1.0))
-    yield "without weights (w = 1) it rests at the share, 0.01", _close(got, 0.01), \
-        f"you return {got:.6g}; section 5 found the minimum of BCE at p = share"
-    got = _value(answer(0.01, 99.0))
-    yield "at 1 % and w = 99 both classes weigh the same: 0.5", _close(got, 0.5), \
-        f"you return {got:.6g}; " + ("p = w * share is only the first term: divide by the total weight, "
-                                     "w * share + (1 - share)" if _close(got, 0.99)
-                                     else "99 times 1 % is as much as 1 times 99 %")
-    got, expected = _value(answer(0.2, 3.0)), 0.6 / 1.4
-    yield "at 20 % and w = 3: 0.6 / 1.4", _close(got, expected), \
-        f"you return {got:.6g}, expected {expected:.6g}; " + (
-            "the background's share is 1 - share, not 1" if _close(got, 0.6 / 1.6) else
-            "that is 3 / (3 + 1): the share must enter too" if _close(got, 0.75) else
-            "compare the forces of both classes, w eps / p and (1 - eps) / (1 - p)")
+    for share, weight, what in ((0.01, 1.0, "without weights (w = 1) it rests at the share"),
+                                (0.01, 99.0, "at 1 % and w = 99 both classes weigh the same"),
+                                (0.2, 3.0, "at 20 % and w = 3"), (0.5, 0.25, "a weight below 1 pulls it down"),
+                                (1.0, 5.0, "lesion everywhere")):
+        want, got = 1 - 1 / (1 + weight * share / (1 - share)) if share < 1 else 1.0, answer(share, weight)
+        slips = [(share, "the weights must enter: 99 times 1 % is as much as 1 times 99 %"),
+                 (weight * share, "p = w * share is only the first term: divide by the total weight, w * share + "
+                                  "(1 - share)"),
+                 (weight * share / (weight * share + 1), "the background's share is 1 - share, not 1"),
+                 (weight / (weight + 1), "that is w / (w + 1): the share must enter too; section 5 found p = share at "
+                                         "w = 1"),
+                 (share / (share + weight * (1 - share)),
+                  "the weight is the lesion's: 99 times 1 % is as much as 1 times 99 %"),
+                 (1 - want, "that is the background's probability")]
+        yield f"{what}: {want:.4g}", close(got, want), slip(got, want, slips) + (
+            "; compare the forces of both classes, w eps / p and (1 - eps) / (1 - p)")
 
 
 @exercise("03.2", title="Take the weights back", hints=[
     "A weight w multiplies the frequency of lesion, and so the odds: odds_net = w * odds_world.",
     "odds = q / (1 - q). Divide by w, then go back from odds o to a probability: o / (1 + o).",
     "Simplified: q / (q + w * (1 - q)). This form has no division by zero at q = 1.",
-], points=2, count=4)
-def undo_weight(answer) -> Iterator[Case]:
+], points=2, count=5)
+def undo_weight(answer: Callable) -> Iterator[Case]:
     """``answer(q, weight)``: calibrated probabilities."""
     q = torch.tensor([[0.1, 0.5, 0.9]], dtype=torch.float64)
-    got = answer(q.clone(), 1.0)
-    yield "w = 1 changes nothing", _same(got, q), f"you return {_short(got)} for {_short(q)}"
-    got, expected = answer(q.clone(), 99.0), q / (q + 99 * (1 - q))
-    reason = "look at q = 0.5 with w = 99: the world's probability is 1 / 100"
-    if _same(got, 99 * q / (99 * q + 1 - q)):
-        reason = "that applies the weight once more: the odds of the net are already w times too large"
-    elif _same(got, q / 99):
-        reason = "the odds are divided by w, not the probability: q = 1 must stay 1"
-    elif _same(got, q / 99 / (1 - q)):
-        reason = "those are the odds in the world; a probability is odds / (1 + odds)"
-    yield "q = 0.5 with w = 99 is 0.01 in the world", _same(got, expected), reason
     ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    got = answer(ends.clone(), 99.0)
-    yield "0 stays 0 and 1 stays 1", _same(got, ends), \
-        f"you return {_short(got)}; at q = 1 the odds are infinite, so multiply out before you divide"
     world = torch.linspace(0.01, 0.99, 30, dtype=torch.float64).view(5, 6)
     net = 7 * world / (7 * world + 1 - world)
-    got = answer(net.clone(), 7.0)
-    yield "there and back again, on a map of 5 x 6 px", _same(got, world, 1e-9), "values or shape differ"
+    for name, given, weight, want in (
+            ("w = 1 changes nothing", q, 1.0, q),
+            ("q = 0.5 with w = 99 is 0.01 in the world", q, 99.0, q / (99 - 98 * q)),
+            ("0 stays 0 and 1 stays 1", ends, 99.0, ends),
+            ("there and back again, on a map of 5 x 6 px", net, 7.0, world),
+            ("a single probability", torch.tensor(0.5), 3.0, torch.tensor(0.25))):
+        got = answer(given, weight)
+        slips = [(weight * given / (weight * given + 1 - given),
+                  "that applies the weight once more: the odds of the net are already w times too large"),
+                 (given / weight, "the odds are divided by w, not the probability: q = 1 must stay 1"),
+                 (given / weight / (1 - given), "those are the odds in the world; a probability is odds / (1 + odds)"),
+                 (torch.tensor([0.0, torch.nan]), "at q = 1 the odds are infinite, so multiply out before you divide"),
+                 (want.mean(), "one number came back: every pixel keeps its own")]
+        yield name, close(got, want, 1e-7), slip(got, want, slips, 1e-7)
 
 
 @exercise("03.3", title="Soft Jaccard with unlabelled pixels", hints=[
@@ -79,51 +70,62 @@ def undo_weight(answer) -> Iterator[Case]:
     "labelled = target != 255; multiply the sigmoid by it; g = (target == 1). Sums over (1, 2) keep pictures apart.",
     "overlap = (p * g).sum((1, 2)); union = (p + g).sum((1, 2)) - overlap; "
     "return (1 - (overlap + 1e-5) / (union + 1e-5)).mean()",
-], points=3, count=4)
-def soft_jaccard(answer) -> Iterator[Case]:
+], points=3, count=6)
+def soft_jaccard(answer: Callable) -> Iterator[Case]:
     """``answer(logits, target)``: mean soft Jaccard loss over pictures."""
     draw = torch.Generator().manual_seed(3)
     logits = 2 * torch.randn(3, 4, 5, dtype=torch.float64, generator=draw)
     target = torch.randint(0, 2, (3, 4, 5), generator=draw)
     target[0] = 0
     target[0, 0, 0] = 1
-    got, expected = _value(answer(logits.clone(), target.clone())), _jaccard(logits, target).item()
-    p, g = logits.sigmoid(), target.double()
-    overlap = (p * g).sum((1, 2))
-    reason = f"you return {got:.6f}, expected {expected:.6f}"
-    if _close(got, (1 - overlap / (p + g).sum((1, 2))).mean().item(), 1e-4):
-        reason = "the union counts the overlap twice: subtract it once"
-    elif _close(got, (1 - 2 * overlap / (p + g).sum((1, 2))).mean().item(), 1e-4):
-        reason = "that is the Dice loss"
-    elif _close(got, _jaccard(logits.reshape(1, 4, 15), target.reshape(1, 4, 15)).item(), 1e-4):
-        reason = "that is one Jaccard over the batch: sum over (1, 2) only, then average the pictures"
-    elif _close(got, _jaccard(p, target, already=False).item(), 1e-4):
-        reason = "the sigmoid is applied twice"
-    elif _close(got, _jaccard(logits, target, already=True).item(), 1e-4):
-        reason = "logits are not probabilities yet: apply the sigmoid"
-    elif _close(1 - got, expected, 1e-4):
-        reason = "that is the index itself; a loss is 1 - index"
-    yield "labelled everywhere, three pictures", _close(got, expected), reason
-    target[1, :2] = 255
-    got, expected = _value(answer(logits.clone(), target.clone())), _jaccard(logits, target).item()
-    yield "half of a picture unlabelled", _close(got, expected), \
-        f"you return {got:.6f}, expected {expected:.6f}: at 255 both p and g must be 0, in the union too"
-    leaf = logits.clone().requires_grad_()
-    grad, = torch.autograd.grad(answer(leaf, target.clone()), leaf)
-    yield "no gradient at unlabelled pixels, and some elsewhere", \
-        not grad[target == 255].any() and bool(grad[target != 255].any()), \
-        "multiply the probabilities by the mask before the sums"
-    nothing = torch.full((1, 4, 5), 255)
-    got = _value(answer(logits[:1].clone(), nothing))
-    yield "a picture without any label costs 0", _close(got, 0.0), \
-        f"you return {got:.6g}; with 1e-5 above and below the index is 1"
+    half, one = target.clone(), target.clone()
+    half[1, :2] = 255
+    one[2] = 255
+    for name, t in (("labelled everywhere, three pictures", target), ("half of a picture unlabelled", half),
+                    ("one of three pictures without any label: it costs 0 and counts as a picture", one)):
+        got, want = answer(logits, t), np.mean([_jaccard(z, y) for z, y in zip(logits, t)])
+        p, g, labelled = logits.sigmoid(), (t == 1).double(), t != 255
+        seen, overlap = p * labelled, (p * labelled * g).sum((1, 2))
+        size = (seen + g).sum((1, 2))
+        marked = [k for k in range(3) if labelled[k].any()]
+        slips = [((1 - overlap / size.clamp(min=1e-9)).mean(), "the union counts the overlap twice: subtract it once"),
+                 ((1 - 2 * overlap / size.clamp(min=1e-9)).mean(), "that is the Dice loss"),
+                 (_jaccard(logits.flatten(), t.flatten()),
+                  "that is one Jaccard over the batch: sum over (1, 2) only, then average the pictures"),
+                 (np.mean([_jaccard(z.sigmoid(), y) for z, y in zip(logits, t)]), "the sigmoid is applied twice"),
+                 (np.mean([_jaccard(z, y, probabilities=True) for z, y in zip(logits, t)]),
+                  "logits are not probabilities yet: apply the sigmoid"),
+                 (1 - want, "that is the index itself; a loss is 1 - index"),
+                 (np.mean([_jaccard(logits[k], t[k]) for k in marked]),
+                  "the mean runs over all pictures, the one without a label (which costs 0) among them"),
+                 (np.mean([_jaccard(z, torch.where(y == 255, 0, y)) for z, y in zip(logits, t)]),
+                  "unlabelled pixels were taken for background: at 255 both p and g must be 0, in the union too")]
+        advice = slip(got, want, slips, 1e-4) or differs(got, want)
+        yield name, close(got, want), advice + ("; at 255 both p and g must be 0, in the union too"
+                                                if (t == 255).any() and "255" not in advice else "")
+    leaf, other = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    got = answer(leaf, half)
+    flows = isinstance(got, Tensor) and got.requires_grad
+    grad = torch.autograd.grad(got.sum(), leaf)[0] if flows else torch.zeros_like(logits)
+    yield "no gradient at unlabelled pixels", flows and not grad[half == 255].any(), \
+        "multiply the probabilities by the mask before the sums" if flows else "the loss hangs on no graph"
+    loss = torch.stack([_soft(z, y) for z, y in zip(other, half)]).mean()
+    want = torch.autograd.grad(loss, other)[0]
+    yield "the right gradient everywhere else", close(grad, want, 1e-7), \
+        f"{differs(grad, want, 1e-7)}; the sigmoid and both sums take part, and the mask comes before the sums"
+    got = answer(logits[:1], torch.full((1, 4, 5), 255))
+    yield "a picture without any label costs 0", close(got, 0), \
+        f"{differs(got, 0)}; with 1e-5 above and below the index is 1"
 
 
-def _jaccard(logits: Tensor, target: Tensor, already: bool = False) -> Tensor:
-    labelled = target != 255
-    p, g = (logits if already else logits.sigmoid()) * labelled, (target == 1).to(logits.dtype)
-    overlap = (p * g).sum((1, 2))
-    return (1 - (overlap + 1e-5) / ((p + g).sum((1, 2)) - overlap + 1e-5)).mean()
+def _soft(z: Tensor, y: Tensor, probabilities: bool = False) -> Tensor:
+    """1 - soft Jaccard of one picture, from its labelled pixels alone: the union is what is marked, and p beside it."""
+    p, y = (z if probabilities else z.sigmoid())[y != 255], y[y != 255]
+    return 1 - (p[y == 1].sum() + 1e-5) / (p[y == 0].sum() + (y == 1).sum() + 1e-5)
+
+
+def _jaccard(z: Tensor, y: Tensor, probabilities: bool = False) -> float:
+    return float(_soft(z, y, probabilities))
 
 
 @exercise("03.4", title="Median-frequency weights", hints=[
@@ -131,35 +133,46 @@ def _jaccard(logits: Tensor, target: Tensor, already: bool = False) -> Tensor:
     "The denominator of class c sums the labelled pixels of those pictures whose count of c is above 0.",
     "frequency = counts.sum(1) / ((counts > 0) * labelled).sum(1); the median over frequency[frequency > 0] (for an "
     "even number of classes the mean of the middle two); weight 0 where the frequency is 0.",
-], points=3, count=3)
-def median_frequency_weights(answer) -> Iterator[Case]:
+], points=3, count=5)
+def median_frequency_weights(answer: Callable) -> Iterator[Case]:
     """``answer(labels, num_classes)``: weight of each class."""
-    labels = torch.zeros(2, 4, 5, dtype=torch.long)
-    labels[0, 0] = 1                                                    # class 1: 5 of 20 px, in picture 0 alone
-    labels[1, 0, :2] = 2                                                # class 2: 2 of 20 px, in picture 1 alone
-    frequency = torch.tensor([33 / 40, 5 / 20, 2 / 20], dtype=torch.float64)
-    expected = 0.25 / frequency
-    got = answer(labels.clone(), 3)
-    reason = f"you return {_short(got)}, expected {_short(expected)}"
-    overall = torch.tensor([33 / 40, 5 / 40, 2 / 40], dtype=torch.float64)
-    if _same(got, overall.median() / overall):
-        reason = "f of class 1 is 5 / 20, not 5 / 40: count only the pictures that contain the class"
-    elif _same(got, frequency / 0.25):
-        reason = "upside down: a rare class must weigh more"
-    elif _same(got, frequency.mean() / frequency):
-        reason = "that divides the mean frequency, not the median"
-    elif _same(got, 1 / frequency):
-        reason = "that is 1 / f; multiply by the median frequency"
-    yield "three classes in two pictures", _same(got, expected), reason
-    labels[0, 3] = 255
-    frequency = torch.tensor([28 / 35, 5 / 15, 2 / 20], dtype=torch.float64)
-    got = answer(labels.clone(), 3)
-    yield "unlabelled pixels are in no count", _same(got, frequency.median() / frequency), \
-        f"you return {_short(got)}: 255 is no class, and its pixels are not labelled pixels of the picture either"
-    got = answer(labels.clone(), 5)
-    expected = torch.cat([frequency.median() / frequency, torch.zeros(2, dtype=torch.float64)])
-    yield "classes that never occur weigh 0 and leave the median alone", _same(got, expected), \
-        f"you return {_short(got)}: no division by 0, and the median is over classes that occur"
+    three = torch.zeros(2, 4, 5, dtype=torch.long)
+    three[0, 0] = 1                                                     # class 1: 5 of 20 px, in picture 0 alone
+    three[1, 0, :2] = 2                                                 # class 2: 2 of 20 px, in picture 1 alone
+    void = three.clone()
+    void[0, 3] = 255
+    four = three.clone()
+    four[1, 3] = 3
+    for name, labels, count, frequency in (
+            ("three classes in two pictures", three, 3, [33 / 40, 5 / 20, 2 / 20]),
+            ("unlabelled pixels are in no count", void, 3, [28 / 35, 5 / 15, 2 / 20]),
+            ("classes that never occur weigh 0 and leave the median alone", void, 5, [28 / 35, 5 / 15, 2 / 20, 0, 0]),
+            ("an even number of classes: the mean of the middle two", four, 4, [28 / 40, 5 / 20, 2 / 20, 5 / 20]),
+            ("two classes that differ", torch.tensor([[[0, 0, 0, 1]]]), 2, [3 / 4, 1 / 4])):
+        f = np.array(frequency)
+        occurs, plain = f > 0, np.array([(labels == c).sum() / (labels != 255).sum() for c in range(count)])
+        every = np.array([(labels == c).sum() / labels[[bool((y == c).any()) for y in labels]].numel() if occurs[c]
+                          else 0 for c in range(count)])
+
+        def weighed(frequency: np.ndarray, middle: float, occurs: np.ndarray = occurs) -> np.ndarray:
+            return np.where(occurs, middle / np.where(occurs, frequency, 1), 0)
+
+        want, middle = weighed(f, np.median(f[occurs])), np.sort(f[occurs])
+        low, high = middle[(len(middle) - 1) // 2], middle[len(middle) // 2]
+        got = answer(labels, count)
+        slips = [(weighed(plain, np.median(plain[occurs])),
+                  "f of class 1 is 5 / 20, not 5 / 40: count only the pictures that contain the class"),
+                 (f / np.median(f[occurs]), "upside down: a rare class must weigh more"),
+                 (weighed(f, f[occurs].mean()), "that divides the mean frequency, not the median"),
+                 (weighed(f, 1), "that is 1 / f; multiply by the median frequency"),
+                 (weighed(f, np.median(f)), "the median is over classes that occur"),
+                 (weighed(f, low), "torch.median takes the lower of the middle two: the median is their mean"),
+                 (weighed(f, high), "that is the upper of the middle two: the median is their mean"),
+                 (weighed(every, np.median(every[occurs])),
+                  "255 is no class, and its pixels are not labelled pixels of the picture either"),
+                 (np.where(occurs, want, 1), "a class that never occurs weighs 0"),
+                 (np.where(occurs, want, np.inf), "no division by 0: a class that never occurs weighs 0")]
+        yield name, close(got, want), slip(got, want, slips)
 
 
 @exercise("03.5", title="Lovász hinge", hints=[
@@ -167,51 +180,45 @@ def median_frequency_weights(answer) -> Iterator[Case]:
     "Sort the errors from large to small, put the labels in the same order, and use the Jaccard steps of section 10.",
     "errors, order = F.relu(1 - torch.where(g == 1, z, -z)).flatten().sort(descending=True); "
     "truth = g.flatten()[order]; then the three lines of lovasz().",
-], points=4, count=4)
-def lovasz_hinge(answer) -> Iterator[Case]:
+], points=4, count=6)
+def lovasz_hinge(answer: Callable) -> Iterator[Case]:
     """``answer(z, g)``: Lovász hinge of one picture."""
     z = torch.tensor([[3.0, -0.5], [0.25, -2.0]], dtype=torch.float64)
     g = torch.tensor([[1, 1], [0, 0]])
-    # errors 0, 1.5, 1.25, 0: the missed lesion pixel costs 1/2 of the Jaccard index, then the false one 1/6
-    expected = 1.5 / 2 + 1.25 / 6
-    got = _value(answer(z.clone(), g.clone()))
-    reason = f"you return {got:.6f}, expected 1.5 / 2 + 1.25 / 6 = {expected:.6f}; is the order from large to small?"
-    if _close(got, lovasz_softmax(z[None, None], g[None]).item()):
-        reason = "that is the version with probabilities: leave the sigmoid out, the error is max(0, 1 - s)"
-    elif _close(got, _hinge(z, g, floor=False).item()):
-        reason = "pixels with s > 1 must cost 0, not less: max(0, 1 - s)"
-    elif _close(got, _hinge(-z, g).item()):
-        reason = "the sign is the wrong way round: s = z for lesion"
-    elif _close(got, torch.relu(1 - torch.where(g == 1, z, -z)).mean().item()):
-        reason = "that is the mean hinge: weigh the sorted errors with the Jaccard steps"
-    yield "four pixels by hand", _close(got, expected), reason
     draw = torch.Generator().manual_seed(5)
-    z, g = 3 * torch.randn(9, 7, dtype=torch.float64, generator=draw), torch.randint(0, 2, (9, 7), generator=draw)
-    got = _value(answer(z.clone(), g.clone()))
-    yield "a picture of 9 x 7 px", _close(got, _hinge(z, g).item()), \
-        f"you return {got:.6f}, expected {_hinge(z, g).item():.6f}; the labels must be sorted along with the errors"
-    mine, reference = z.clone().requires_grad_(), z.clone().requires_grad_()
-    grads = [torch.autograd.grad(f(leaf, g), leaf)[0] for f, leaf in ((answer, mine), (_hinge, reference))]
-    yield "its gradient", _same(*grads), "the Jaccard steps are constants; the gradient flows through the errors"
-    empty = torch.zeros(3, 3, dtype=torch.long)
-    got, expected = _value(answer(z[:3, :3].clone(), empty)), _hinge(z[:3, :3], empty).item()
-    yield "an empty mask: the largest error alone", _close(got, expected), \
-        f"you return {got:.6f}, expected {expected:.6f}"
+    large = 3 * torch.randn(9, 7, dtype=torch.float64, generator=draw), torch.randint(0, 2, (9, 7), generator=draw)
+    cases = (("four pixels by hand", z, g), ("a picture of 9 x 7 px", *large),
+             ("an empty mask: the largest error alone", z, g * 0), ("a full mask", z, g * 0 + 1),
+             ("everything right by more than 1", 5 * (2.0 * g.double() - 1), g))
+    for name, z, g in cases:
+        got, want = answer(z, g), float(_hinge(z, g))
+        s = torch.where(g == 1, z, -z)
+        slips = [(lovasz_softmax(z[None, None], g[None]).item(),
+                  "that is the version with probabilities: leave the sigmoid out, the error is max(0, 1 - s)"),
+                 (float(_hinge(z, g, floor=False)), "pixels with s > 1 must cost 0, not less: max(0, 1 - s)"),
+                 (float(_hinge(-z, g)), "the sign is the wrong way round: s = z for lesion"),
+                 (float(F.relu(1 - s).mean()), "that is the mean hinge: weigh the sorted errors by the Jaccard steps"),
+                 (float(F.relu(1 - s).sum()), "that is the sum of the errors: weigh them with the Jaccard steps")]
+        advice = slip(got, want, slips)
+        yield f"{name}: {want:.4f}", close(got, want), advice + (
+            "; is the order from large to small, and are the labels sorted along with the errors?"
+            if advice.startswith("you return") else "")
+    mine, reference = large[0].clone().requires_grad_(), large[0].clone().requires_grad_()
+    got = answer(mine, large[1])
+    flows = isinstance(got, Tensor) and got.requires_grad
+    grads = [torch.autograd.grad(value, leaf)[0] if flows else torch.zeros_like(leaf)
+             for value, leaf in ((got, mine), (_hinge(reference, large[1]), reference))]
+    yield "its gradient", flows and close(*grads), \
+        "the Jaccard steps are constants; the gradient flows through the errors"
 
 
 def _hinge(z: Tensor, g: Tensor, floor: bool = True) -> Tensor:
+    """By definition: the Jaccard loss with the worst k pixels taken for wrong, k = 0, 1, ...; its steps are weights."""
     errors = 1 - torch.where(g == 1, z, -z).flatten()
     errors, order = (errors.relu() if floor else errors).sort(descending=True)
-    return (errors * jaccard_steps(g.flatten()[order].to(z.dtype))).sum()
-
-
-def _same(got: object, expected: Tensor, tolerance: float = 1e-6) -> bool:
-    if not isinstance(got, Tensor) or got.shape != expected.shape:
-        return False
-    return bool(((got.double() - expected).abs() <= tolerance).all())
-
-
-def _short(values: object) -> str:
-    if not isinstance(values, Tensor):
-        return f"a {type(values).__name__}, not a tensor"
-    return "(" + ", ".join(f"{v:.4g}" for v in values.flatten()[:6].tolist()) + ")"
+    truth, losses = g.flatten()[order].bool().tolist(), []
+    for k in range(len(truth) + 1):
+        missed, false = sum(truth[:k]), k - sum(truth[:k])
+        marked = sum(truth)
+        losses.append(1 - (marked - missed) / (marked + false) if marked + false else 0.0)
+    return sum(error * (after - before) for error, (before, after) in zip(errors, pairwise(losses)))
