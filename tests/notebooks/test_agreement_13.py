@@ -6,13 +6,15 @@ from definitions import definitions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seglab.exercises import find, nb13
 from seglab.ops import roi_align, roi_pool
 from seglab.ops.roi_align import axis_taps
 from seglab.ops.roi_pool import axis_cells, round_half_away
 
 NOTEBOOK = definitions("13_roialign_vs_roipool", [
     "round_away", "bin_range", "roi_pool_loop", "roi_pool_fast", "bilinear", "sample_places", "roi_align_loop",
-    "axis_matrix", "roi_align_matrices", "roi_align_max", "roi_align_backward", "share_read", "paste", "SIZE"])
+    "axis_matrix", "roi_align_matrices", "roi_align_max", "roi_align_backward", "share_read", "paste", "SIZE", "TOY",
+    "TOY_BOX"])
 SEEDS = st.integers(0, 2 ** 31)
 
 
@@ -54,6 +56,22 @@ def test_roi_align(seed, bins, samples):
     for one in (NOTEBOOK.roi_align_loop, NOTEBOOK.roi_align_matrices):
         compare(lambda f, one=one: torch.stack([one(f, b, bins, 16, samples) for b in boxes.tolist()]), packaged,
                 features, 1e-13)
+
+
+@settings(deadline=None, max_examples=25)
+@given(SEEDS, st.integers(1, 4), st.sampled_from([8, 16]))
+def test_what_the_chapter_goes_on_with_while_a_blank_is_open(seed, bins, stride):
+    """The course's functions for the core exercises, with the same arguments, are the chapter's."""
+    features, boxes = case(seed, 3)
+    for id, own, samples in (("13.1", NOTEBOOK.roi_pool_loop, ()), ("13.3", NOTEBOOK.roi_align_loop, ()),
+                             ("13.3", NOTEBOOK.roi_align_loop, (-1,)), ("13.3", NOTEBOOK.roi_align_loop, (3,))):
+        each = [lambda f, one=one, more=samples: torch.stack([one(f, b, bins, stride, *more) for b in boxes.tolist()])
+                for one in (own, find(id).course)]
+        compare(*each, features, 1e-13)
+
+
+def test_the_check_tries_the_toy_of_the_text():
+    assert torch.equal(NOTEBOOK.TOY, nb13.TOY) and NOTEBOOK.TOY_BOX == nb13.TOY_BOX
 
 
 @given(st.floats(-1e6, 1e6) | st.integers(-99, 99).map(lambda n: n / 2))
