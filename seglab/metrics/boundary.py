@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from seglab.inputs import IGNORE
+from seglab.inputs import IGNORE, positive
 from seglab.metrics.confusion import ConfusionMatrix
 from seglab.metrics.inputs import class_maps, masks
 from seglab.metrics.overlap import iou
@@ -49,8 +49,7 @@ def boundary_f1(true: Any, pred: Any, num_classes: int | None = None, tolerance:
     Csurka, Larlus, Perronnin (2013), What is a good evaluation measure for semantic segmentation?,
     section 3. Notebook 01.
     """
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance must be a share of the diagonal >= 0, got {tolerance!r}")
+    tolerance = positive(tolerance, "tolerance", zero=True)               # a share of the diagonal
     true, pred, valid = _valid_maps(true, pred, num_classes, ignore_index)
     reach = tolerance * math.hypot(*true.shape)
     scores = [_f1_of_class(true == c, pred == c, valid, reach) for c in range(num_classes or 2)]
@@ -82,7 +81,8 @@ def trimap_iou(true: Any, pred: Any, radius: float, num_classes: int | None = No
     ----------
     Kohli, Ladicky, Torr (2009); Chen et al. (2018), DeepLabv3+, section 4.4. Notebooks 01, 11.
     """
-    if not radius >= 1:
+    radius = positive(radius, "radius")
+    if radius < 1:
         raise ValueError(f"radius must be >= 1 px, got {radius!r}")
     true, pred, valid = _valid_maps(true, pred, num_classes, ignore_index)
     edge = _boundary(true, valid)
@@ -120,7 +120,8 @@ def hausdorff(true: Any, pred: Any, percentile: float = 100) -> float:
     ----------
     Huttenlocher, Klanderman, Rucklidge (1993), section 2. Notebook 01.
     """
-    if not 0 <= percentile <= 100:
+    percentile = positive(percentile, "percentile", zero=True)
+    if percentile > 100:
         raise ValueError(f"percentile must be in 0..100, got {percentile!r}")
     true, pred = masks(true, pred)
     if not true.any() or not pred.any():
@@ -133,7 +134,9 @@ def _valid_maps(true: Any, pred: Any, num_classes: int | None,
                 ignore_index: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checked (H, W) class maps and the mask of pixels that count."""
     true, pred = class_maps(true, pred, dims=(2,))
-    ConfusionMatrix(2 if num_classes is None else num_classes, ignore_index).update(true, pred)       # ids in range
+    counts = ConfusionMatrix(2 if num_classes is None else num_classes, ignore_index)
+    counts.update(true, pred)                                            # ids in range
+    ignore_index = counts.ignore_index
     valid = np.ones(true.shape, dtype=bool) if ignore_index is None else true != ignore_index
     return true, pred, valid
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seglab.inputs import IGNORE, refuse_255, to_numpy
+from seglab.inputs import IGNORE, checked_ignore, refuse_255, to_numpy, whole
 
 
 class ReliabilityCurve(NamedTuple):
@@ -91,8 +91,8 @@ def _binned(prob: Any, target: Any, bins: int,
         raise ValueError(f"target must have the shape of prob, {prob.shape}, got {target.shape}")
     if prob.size == 0:
         raise ValueError(f"prob must have at least one pixel, got shape {prob.shape}")
-    if not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise ValueError(f"bins must be an integer >= 1, got {bins!r}")
+    bins = whole(bins, "bins", 1)
+    ignore_index = checked_ignore(ignore_index)
     refuse_255(target, ignore_index)
     if ignore_index is not None:
         prob, target = prob[target != ignore_index], target[target != ignore_index]

@@ -93,13 +93,15 @@ def overlapping(detections: Objects, truth: Objects, iou_type: str,
 
 def _meeting(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the pairs of boxes x, y, width, height that share area, by the first and then the second."""
+    if len(a) <= _ROWS:
+        low, high = _common(a[:, None], b)
+        return np.nonzero((high > low).all(-1))
     order = np.argsort(a[:, 0], kind="stable")                            # neighbours in x have few others near them
-    rows, cols = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    rows, cols = [], []
     for some in np.split(order, range(_ROWS, len(order), _ROWS)):
-        left, right = a[some, 0].min(initial=np.inf), a[some, :3:2].sum(1).max(initial=-np.inf)
+        left, right = a[some, 0].min(), a[some, :3:2].sum(1).max()
         near = np.flatnonzero((b[:, 0] < right) & (b[:, 0] + b[:, 2] > left))
-        low, high = _common(a[some, None], b[None, near])
-        i, j = np.nonzero((high > low).all(-1))
+        i, j = _meeting(a[some], b[near])
         rows.append(some[i])
         cols.append(near[j])
     rows, cols = np.concatenate(rows), np.concatenate(cols)
@@ -148,7 +150,7 @@ def _windows(value: Mapping[str, Any], name: str, scored: bool) -> tuple[list | 
     masks = to_numpy(value["masks"], f"{name}['masks']")
     if masks.ndim == 4 and masks.shape[1] == 1:
         masks = masks[:, 0]
-    if not len(masks):                                       # no object: whatever dtype and form an empty array has
+    if masks.ndim and not len(masks):                                       # no object: whatever dtype and form an empty array has
         return [], masks.shape[1:] if masks.ndim == 3 and all(masks.shape[1:]) else None
     if masks.ndim != 3 or masks.dtype.kind == "c":
         raise ValueError(f"{name}['masks'] must be bool, integer or float (N, H, W) or (N, 1, H, W), got {masks.dtype} "

@@ -1,11 +1,10 @@
 """The confusion matrix, counted in a stream, and the scores that are read off it."""
 
-import operator
 from typing import Any, Self
 
 import numpy as np
 
-from seglab.inputs import IGNORE, refuse_255
+from seglab.inputs import IGNORE, checked_ignore, refuse_255, to_numpy, whole
 from seglab.metrics.inputs import class_maps
 
 
@@ -51,15 +50,8 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, ignore_index: int | None = IGNORE) -> None:
-        try:
-            num_classes = operator.index(num_classes)
-            if ignore_index is not None and not isinstance(ignore_index, int):
-                ignore_index = operator.index(ignore_index)
-        except TypeError:
-            raise TypeError(f"num_classes and ignore_index must be integers, got {num_classes!r}, "
-                            f"{ignore_index!r}") from None
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be >= 2 (background is a class), got {num_classes}")
+        num_classes = whole(num_classes, "num_classes", 2)                # background is a class
+        ignore_index = checked_ignore(ignore_index)
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.counts = np.zeros((num_classes, num_classes), dtype=np.int64)
 
@@ -158,6 +150,7 @@ class ConfusionMatrix:
 
 def mean_of_present(scores: np.ndarray) -> float:
     """Mean over the classes whose score is defined (not NaN); 1.0 if none is: no pixel, no disagreement."""
+    scores = to_numpy(scores, "scores")
     present = scores[~np.isnan(scores)]
     return float(present.mean()) if present.size else 1.0
 

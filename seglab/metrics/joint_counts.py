@@ -78,7 +78,8 @@ def joint_counts(labels_a: Any, labels_b: Any, names: tuple[str, str] = ("labels
         ids_a, a = np.unique(a, return_inverse=True)
         ids_b, b = np.unique(b, return_inverse=True)
     A, B = int(a.max()) + 1, int(b.max()) + 1
-    joint = a * B + b                                        # in int64: that of two uint8 maps would wrap around
+    joint = a * B                                            # in int64: that of two uint8 maps would wrap around
+    joint += b
     if A * B <= _TABLE:
         table = np.bincount(joint, minlength=A * B)
         cells = np.flatnonzero(table)

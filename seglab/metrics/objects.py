@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from seglab.inputs import positive
 from seglab.metrics.joint_counts import joint_counts
 
 _DENSE = 1 << 27       # cells, 1 GiB of float64
@@ -93,7 +94,8 @@ def object_f1(labels_true: Any, labels_pred: Any, iou: float = 0.5) -> ObjectSco
     >>> object_f1(np.array([[1, 1, 0, 2, 2]]), np.array([[1, 1, 1, 0, 2]]))[3:]    # 1/2 is not above 1/2
     (1, 1, 1)
     """
-    if not 0 <= iou < 1:
+    iou = positive(iou, "iou", zero=True)
+    if iou >= 1:
         raise ValueError(f"iou must be in 0..1 with 1 excluded, got {iou!r}")
     joint = joint_counts(labels_true, labels_pred, ("labels_true", "labels_pred")).objects()
     true, pred = len(joint.ids_a), len(joint.ids_b)
@@ -101,7 +103,8 @@ def object_f1(labels_true: Any, labels_pred: Any, iou: float = 0.5) -> ObjectSco
     if iou >= 0.5:
         tp = int(above.sum())
     else:
-        pairs = sparse.csr_array((np.ones(above.sum()), (joint.rows[above], joint.cols[above])), shape=(true, pred))
+        places = joint.rows[above].astype(np.int32), joint.cols[above].astype(np.int32)    # SciPy < 1.15 takes no other
+        pairs = sparse.csr_array((np.ones(above.sum()), places), shape=(true, pred))
         tp = int((sparse.csgraph.maximum_bipartite_matching(pairs) >= 0).sum()) if pairs.nnz else 0
     fp, fn = pred - tp, true - tp
     f1 = 2 * tp / (true + pred) if true + pred else 1.0

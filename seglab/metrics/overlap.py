@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from seglab.inputs import IGNORE, refuse_255
+from seglab.inputs import IGNORE, checked_ignore, refuse_255
 from seglab.metrics.confusion import ConfusionMatrix
 from seglab.metrics.inputs import class_maps
 
@@ -86,6 +86,7 @@ def pixel_accuracy(true: Any, pred: Any, ignore_index: int | None = IGNORE) -> f
 def pixel_error(true: Any, pred: Any, ignore_index: int | None = IGNORE) -> float:
     """Share of pixels with the wrong label, 1 - :func:`pixel_accuracy`; 0.0 if every pixel is ignored."""
     true, pred = class_maps(true, pred)
+    ignore_index = checked_ignore(ignore_index)
     void = true == 255
     if void.any() and not void.all() and np.isin(pred, (0, 1, 255)).all():   # no sign of more than two classes
         refuse_255(true, ignore_index, "true")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seglab.inputs import to_numpy
+from seglab.inputs import to_numpy, whole
 from seglab.metrics.confusion import mean_of_present
 from seglab.metrics.joint_counts import joint_counts
 
@@ -68,7 +68,8 @@ def panoptic_quality(true: Any, pred: Any, things: Collection[int], stuffs: Coll
     >>> panoptic_quality(true, pred, things={1}, stuffs={0}).pq_per_class.round(3).tolist()
     [1.0, 0.444]
     """
-    things, stuffs = {int(c) for c in things}, {int(c) for c in stuffs}
+    things, stuffs = _classes(things, "things"), _classes(stuffs, "stuffs")
+    void = whole(void, "void", None)
     if not things | stuffs or things & stuffs or void in things | stuffs or min(things | stuffs) < 0:
         raise ValueError(f"things, stuffs and void must be different class ids >= 0, got {sorted(things)}, "
                          f"{sorted(stuffs)} and {void}")
@@ -86,13 +87,21 @@ def panoptic_quality(true: Any, pred: Any, things: Collection[int], stuffs: Coll
     return PanopticQuality(*means, classes, sq * rq, sq, rq, *(x.astype(np.int64) for x in (tp, fp, fn)))
 
 
+def _classes(ids: Collection[int], name: str) -> set[int]:
+    try:
+        ids = list(ids)
+    except TypeError:
+        raise TypeError(f"{name} must be a set of class ids, got {ids!r}") from None
+    return {whole(c, name) for c in ids}
+
+
 def _pictures(true: Any, pred: Any) -> list[Sequence[np.ndarray]]:
     """Both arguments as lists of (H, W, 2) arrays of the same shapes."""
     both = []
     for value, name in ((true, "true"), (pred, "pred")):
         value = [to_numpy(v, name) for v in value] if isinstance(value, (list, tuple)) else to_numpy(value, name)
         if not isinstance(value, list):
-            value = [value] if value.ndim == 3 else value
+            value = list(value) if value.ndim == 4 else [value]
         for v in value:
             if v.ndim != 3 or v.shape[2] != 2 or not v.size:
                 raise ValueError(f"{name} must hold (H, W, 2) maps of class and instance id, got shape {v.shape}")

@@ -133,6 +133,21 @@ def average_precision(iou_type):
                 difference=float(np.abs(numbers - expected).max()), tolerance=1e-12, limit=1.0)
 
 
+def ten_thousand_objects():
+    """One picture, every detection looked at: the rival's loops over 10^8 pairs would take hours."""
+    labels = np.kron(np.arange(1, 10001).reshape(100, 100), np.pad(np.ones((8, 8), int), 1))
+    moved, scores = np.roll(labels, (1, 1), (0, 1)), np.random.default_rng(0).random(10000)
+
+    def mine():
+        evaluator = COCOEvaluator("segm", compatible=False)
+        evaluator.update({"instances": labels}, {"instances": moved, "scores": scores})
+        return evaluator.compute()["AP"]
+
+    ours, score = timed(mine)
+    return dict(name="AP, 10,000 objects in one picture, segm", rival="IoU 49/79: right at 3 of 10 thresholds",
+                ours=ours, theirs=None, difference=abs(score - 0.3), tolerance=1e-12, limit=None, at_most=5.0)
+
+
 def one_pixel_at_a_time(true, pred):
     """Warping error by flips in the same order as ours, without vectors."""
     image, goal = np.pad(true, 1).astype(int).tolist(), np.pad(pred, 1).astype(int)
@@ -178,4 +193,4 @@ def average_precision_of_masks():
 
 
 ROWS = [mask_iou_of_label_maps, mask_iou_of_encoded_masks, confusion_counts, rand, average_precision_of_boxes,
-        average_precision_of_masks, warping]
+        average_precision_of_masks, ten_thousand_objects, warping]

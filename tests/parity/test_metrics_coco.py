@@ -52,6 +52,14 @@ def scene(rng, size=200, objects=8, detections=12, classes=3, levels=5):
 
 def pycocotools_stats(pictures, iou_type, classes, areas="mask"):
     """The twelve numbers from the reference, fed with the same objects in its own form."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = pycocotools_evaluation(pictures, iou_type, classes, areas)
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def pycocotools_evaluation(pictures, iou_type, classes, areas="mask", limits=None):
+    """The reference's evaluation, accumulated; `limits` in place of 1, 10, 100 detections."""
     truth = {"images": [], "annotations": [], "categories": [{"id": int(c)} for c in classes]}
     results = []
     for image_id, (t, d) in enumerate(pictures, 1):
@@ -74,10 +82,11 @@ def pycocotools_stats(pictures, iou_type, classes, areas="mask"):
         reference.dataset = truth
         reference.createIndex()
         evaluation = COCOeval(reference, reference.loadRes(results), iou_type)
+        if limits:
+            evaluation.params.maxDets = limits
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats
+    return evaluation
 
 
 def mine(pictures, iou_type, **options):
@@ -146,6 +155,21 @@ def test_more_than_100_objects_never_score_1_unless_told_to():
     compatible, sane = mine([picture], "bbox"), mine([picture], "bbox", compatible=False)
     assert np.abs(compatible - theirs).max() < 1e-12
     assert compatible[0] == pytest.approx(0.337, abs=1e-3) and sane[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("iou_type", ["segm", "bbox"])
+def test_a_crowded_picture_with_the_limit_lifted(iou_type):
+    """Hundreds of objects that overlap each other: every precision and recall, since its summary knows 100 only."""
+    pictures = [scene(np.random.default_rng(seed), size=120, objects=150, detections=300, classes=2, levels=40)
+                for seed in range(2)]
+    evaluator = COCOEvaluator(iou_type, max_detections=(1, 10, 400))
+    for truth, detections in pictures:
+        evaluator.update(truth, detections)
+    classes, precision, recall = evaluator.curves()
+    theirs = pycocotools_evaluation(pictures, iou_type, classes, limits=[1, 10, 400]).eval
+    assert 0.1 < recall[0, 0, 0, 2] < 1
+    np.testing.assert_allclose(precision, theirs["precision"], atol=1e-12)
+    np.testing.assert_allclose(recall, theirs["recall"], atol=1e-12)
 
 
 def test_an_ignored_truth_that_is_no_crowd():
