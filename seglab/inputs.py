@@ -110,14 +110,16 @@ def mask(value: Any, name: str = "mask", shape: tuple[int, ...] | None = None) -
 
 
 def finite_image(image: Any, name: str = "image", dims: tuple[int, ...] = (2, 3), unit: bool = True) -> np.ndarray:
-    """A picture of finite floats, in 0..1 unless ``unit`` is False, of its own floating dtype.
+    """A picture of finite floats, on the scale 0..1 unless ``unit`` is False, of its own floating dtype.
+
+    Noise and interpolation may leave 0..1; what reaches below -1 or above 2 is on another scale.
 
     Raises
     ------
     TypeError
         Integers (their scale is not stated: divide by 255 or 65535) or no real numbers.
     ValueError
-        Another number of axes, no pixel, NaN or infinity, or values outside 0..1 beyond rounding.
+        Another number of axes, no pixel, NaN or infinity, or another scale.
     """
     array = to_numpy(image, name)
     if array.dtype.kind != "f":
@@ -127,11 +129,17 @@ def finite_image(image: Any, name: str = "image", dims: tuple[int, ...] = (2, 3)
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise ValueError(f"{name} must be finite, got {count} values that are NaN or infinite")
+    if unit:
+        refuse_other_scale(array, name)
+    return array
+
+
+def refuse_other_scale(array: np.ndarray, name: str = "image") -> None:
+    """Raise ValueError for numbers below -1 or above 2: a picture on the scale 0..1, however noisy, has none."""
     low, high = float(array.min()), float(array.max())
-    if unit and (low < -1e-3 or high > 1 + 1e-3):
+    if low < -1 or high > 2:
         raise ValueError(f"{name} must lie in 0..1, got {low:g}..{high:g}; divide by the largest value of the scale, "
                          "255 for 8 bit")
-    return array
 
 
 def positive(value: Any, name: str = "value", zero: bool = False) -> float:
@@ -152,25 +160,49 @@ def positive(value: Any, name: str = "value", zero: bool = False) -> float:
     return number
 
 
-def whole(value: Any, name: str = "value", least: int = 0) -> int:
-    """An integer that is not below ``least``, from any integer type.
+def whole(value: Any, name: str = "value", least: int | None = 0) -> int:
+    """An integer of 64 bits that is not below ``least``, from any integer type.
 
     Raises
     ------
     TypeError
         It is none: a float (2.0 too), a bool, None.
     ValueError
-        It is below ``least``.
+        It is below ``least``, or beyond 64 bits.
     """
+    wanted = "an integer" if least is None else f"an integer >= {least}"
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
-    if number < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+        raise TypeError(f"{name} must be {wanted}, got {value!r}")
+    if least is not None and number < least or not -2 ** 63 <= number < 2 ** 63:
+        raise ValueError(f"{name} must be {wanted}, and of 64 bits, got {value!r}")
     return number
+
+
+def several(values: Any, name: str, count: int | None = None) -> tuple:
+    """A sequence as a tuple, of ``count`` elements or of at least one.
+
+    Raises
+    ------
+    ValueError
+        No sequence, empty, or of another length.
+    """
+    try:
+        items = tuple(values)
+    except TypeError:
+        items = ()
+    if not items or count not in (None, len(items)):
+        raise ValueError(f"{name} must be {count or 'one or more'} numbers, got {values!r}")
+    return items
+
+
+def checked_ignore(ignore_index: Any) -> int | None:
+    """The label to ignore as an integer, or None; a TypeError for anything else."""
+    number = None if ignore_index is None else whole(ignore_index, "ignore_index", None)
+    return ignore_index if isinstance(ignore_index, _Unsaid) else number
 
 
 def refuse_255(target: Any, ignore_index: int | None, name: str = "target") -> None:

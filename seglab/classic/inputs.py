@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seglab.inputs import class_map, to_numpy
+from seglab.inputs import class_map, refuse_other_scale, to_numpy
 
 LARGEST = 1e100  # squares of differences, and sums of them, stay finite
 
@@ -32,22 +32,21 @@ def as_gray(image: Any, name: str = "image", infinity_allowed: bool = False) -> 
 def as_channels(image: Any, name: str = "image", unit: bool = False) -> np.ndarray:
     """A grey ``(H, W)`` or colour ``(H, W, C)`` picture as ``(H, W, C)`` float64, 8 and 16 bits scaled to 0..1.
 
-    With `unit` floats and wider integers have to lie in 0..1.
+    With `unit` floats and wider integers have to be on the scale 0..1, which noise may overstep.
 
     Raises
     ------
     TypeError
         If the dtype is neither boolean, floating point nor integer.
     ValueError
-        If the picture has another number of axes, is empty, or holds NaN, infinity or numbers beyond 1e100, or
-        beyond 0..1 with `unit`.
+        If the picture has another number of axes, is empty, or holds NaN, infinity or numbers beyond 1e100, or is
+        on another scale with `unit`.
     """
     image = _picture(image, name, "(H, W) or (H, W, C)", (2, 3), False)
     if image.dtype.kind in "iu" and image.dtype.itemsize <= 2:
         image = image.astype(np.float64) / np.iinfo(image.dtype).max
-    elif unit and not (image.min() >= -1e-3 and image.max() <= 1 + 1e-3):
-        raise ValueError(f"{name} must lie in 0..1, got {image.min():g}..{image.max():g}; divide by the largest value "
-                         "of the scale, 255 for 8 bit")
+    elif unit:
+        refuse_other_scale(image, name)
     return image.astype(np.float64).reshape(*image.shape[:2], -1)
 
 
