@@ -177,8 +177,10 @@ def whole(value: Any, name: str = "value", least: int | None = 0) -> int:
         number = None
     if number is None:
         raise TypeError(f"{name} must be {wanted}, got {value!r}")
-    if least is not None and number < least or not -2 ** 63 <= number < 2 ** 63:
-        raise ValueError(f"{name} must be {wanted}, and of 64 bits, got {value!r}")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    if not -2 ** 63 <= number < 2 ** 63:
+        raise ValueError(f"{name} must be {wanted} of 64 bits, got {value!r}")
     return number
 
 

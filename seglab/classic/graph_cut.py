@@ -95,7 +95,8 @@ def boundary_weights(image: Any, edges: Any, length: Any, sigma: float | None = 
         raise ValueError(f"length must be > 0, got {length.min()}")
     contrast = squared_contrast(image, edges)
     if sigma is not None:
-        variance = max(positive(sigma, "sigma") ** 2, 1e-300)
+        sigma = positive(sigma, "sigma")
+        variance = max(sigma * sigma, 1e-300)
     else:
         variance = contrast.mean() if len(edges) else 0.0
     with np.errstate(over="ignore"):  # a narrow sigma: exp(-inf) is 0

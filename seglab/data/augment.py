@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seglab import inputs
+from seglab.data.sample import check_size
 
 FLIPS = (True, False, "left-right")
 
@@ -54,12 +55,11 @@ def displacement_field(size: tuple[int, int], grid: int = 3, sigma: float = 10.0
     Ronneberger et al. 2015, section 3.1: "random displacement vectors on a coarse 3 by 3 grid",
     Gaussian, 10 px standard deviation, bicubic to per-pixel. Derived in notebook 05.
     """
-    height, width = size
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be (H, W) of at least 1 px, got {tuple(size)}")
-    if not isinstance(grid, int) or grid < 2:
-        raise ValueError(f"grid must be a whole number of at least 2 nodes a side, got {grid}")
-    inputs.positive(sigma, "sigma", zero=True)
+    height, width = check_size(size)
+    inputs.whole(grid, "grid", 2)
+    sigma = inputs.positive(sigma, "sigma", zero=True)
+    if sigma > 1e30:
+        raise ValueError(f"sigma must be at most 1e30 px, got {sigma}")
     nodes = sigma * torch.randn(1, 2, grid, grid, generator=generator, dtype=dtype)
     return F.interpolate(nodes, size=(height, width), mode="bicubic", align_corners=True)[0]
 
@@ -96,9 +96,16 @@ def warp(image: Tensor, field: Tensor, mode: str = "bilinear") -> Tensor:
     """
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f"mode must be 'bilinear' or 'nearest', got {mode!r}")
+    for name, value in (("image", image), ("field", field)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+    if image.ndim < 2 or not image.numel():
+        raise ValueError(f"image must have shape (..., H, W) with at least one pixel, got {tuple(image.shape)}")
     height, width = image.shape[-2:]
     if field.shape != (2, height, width):
         raise ValueError(f"field must have shape (2, {height}, {width}), got {tuple(field.shape)}")
+    if not field.isfinite().all():
+        raise ValueError(f"field must be finite, got NaN or infinity in {int((~field.isfinite()).sum())} places")
     # float16 cannot hold a coordinate; the picture's own precision otherwise
     dtype = torch.promote_types(field.dtype, image.dtype if image.is_floating_point() else torch.float32)
     dtype = torch.promote_types(dtype, torch.float32)

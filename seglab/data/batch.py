@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from seglab.data.sample import Sample
+from seglab.data.sample import Sample, check_samples
 
 MAPS = ("image", "semantic", "instances", "scribbles")  # of one shape a sample, so they stack
 OBJECTS = ("classes", "boxes", "keypoints", "masks", "mask_classes", "mask_boxes", "crowd")
@@ -31,12 +31,9 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     TypeError, ValueError
         For anything but Samples, for none, or for samples of different sizes.
     """
-    samples = list(samples)
+    samples = list(check_samples(samples))
     if not samples:
         raise ValueError("samples must hold at least one Sample, got none")
-    for sample in samples:
-        if not isinstance(sample, Sample):
-            raise TypeError(f"samples must be Samples, got {type(sample).__name__}")
     shapes = {tuple(sample.image.shape): sample.name for sample in samples}
     if len(shapes) > 1:
         sizes = ", ".join(f"{shape} ({name})" for shape, name in shapes.items())

@@ -111,16 +111,16 @@ class Cells(SampleSet):
 
     def __init__(self, size: tuple[int, int] = (128, 128), count: int = 20, radius: tuple[float, float] = (7.0, 12.0),
                  gap: int = 2, blur: float = 1.5, noise: float = 0.04, length: int = 10_000, seed: int = 0) -> None:
-        check_synthetic(size, 32, length, seed)
-        if count != inputs.positive(count, "count") // 1:
-            raise ValueError(f"count must be a whole number >= 1, got {count}")
+        size, length, seed = check_synthetic(size, 32, length, seed)
+        count, gap = inputs.whole(count, "count", 1), inputs.whole(gap, "gap")
+        blur, noise = inputs.positive(blur, "blur", zero=True), inputs.positive(noise, "noise", zero=True)
         if len(radius) != 2 or not 3 <= radius[0] <= radius[1] <= min(size) / 4:
             raise ValueError(f"radius must be 3 <= least <= most <= {min(size) / 4:g} px, got {radius}")
-        if not 0 <= gap <= 2 * radius[0] or gap != int(gap):
+        if gap > 2 * radius[0]:
             raise ValueError(f"gap must be a whole number of px in 0..{2 * radius[0]:g}, got {gap}")
-        if not 0 <= blur <= 10 or not 0 <= noise <= 1:
+        if blur > 10 or noise > 1:
             raise ValueError(f"blur and noise must be in 0..10 px and 0..1, got {blur} and {noise}")
-        self.size, self.count, self.radius, self.gap = tuple(size), count, radius, int(gap)
+        self.size, self.count, self.radius, self.gap = size, count, radius, gap
         self.blur, self.noise, self.length, self.seed = blur, noise, length, seed
         self.items = range(length)
 

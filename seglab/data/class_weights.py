@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from seglab.data.sample import IGNORE, Sample
+from seglab import inputs
+from seglab.data.sample import IGNORE, Sample, check_samples
 
 
 def median_frequency_weights(samples: Iterable[Sample], num_classes: int) -> Tensor:
@@ -33,10 +34,10 @@ def median_frequency_weights(samples: Iterable[Sample], num_classes: int) -> Ten
     ----------
     Badrinarayanan et al. 2017, SegNet, section 3.2; Eigen & Fergus 2015, section 6.3.2.
     """
-    if num_classes < 1 or num_classes > IGNORE:
+    if inputs.whole(num_classes, "num_classes", 1) > IGNORE:
         raise ValueError(f"num_classes must be in 1..{IGNORE}, got {num_classes}")
     pixels, around = torch.zeros(2, num_classes, dtype=torch.float64)
-    for sample in samples:
+    for sample in check_samples(samples):
         counts = torch.bincount(sample.semantic.flatten(), minlength=IGNORE + 1)[:IGNORE]
         if counts[num_classes:].any():
             raise ValueError(f"samples must have class ids below num_classes = {num_classes}, got "

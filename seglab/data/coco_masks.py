@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from seglab import inputs
+
 FAR = 10  # a corner may lie so many picture sides outside; pycocotools walks along the outline px by px
 
 
@@ -34,6 +36,7 @@ def annotation_mask(segmentation: Any, height: int, width: int) -> np.ndarray:
         For another form; a polygon with an odd count of numbers, or with one that is not finite or lies far outside
         the picture; a run-length code of another size, or whose runs are negative or do not fill the picture.
     """
+    height, width = inputs.whole(height, "height", 1), inputs.whole(width, "width", 1)
     if isinstance(segmentation, dict) and {"size", "counts"} <= segmentation.keys():
         return _from_runs(segmentation, height, width)
     if isinstance(segmentation, list):

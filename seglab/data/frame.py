@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seglab.data.instances import boxes_of
-from seglab.data.sample import Sample, clip_boxes
+from seglab.data.sample import Sample, check_size, clip_boxes
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
@@ -73,9 +73,7 @@ def random_crop(sample: Sample, size: tuple[int, int], generator: torch.Generato
 def _size(sample: Sample, size: tuple[int, int]) -> tuple[int, int]:
     if not isinstance(sample, Sample):
         raise TypeError(f"sample must be a Sample, got {type(sample).__name__}")
-    if len(size) != 2 or not all(1 <= side < float("inf") and side % 1 == 0 for side in size):
-        raise ValueError(f"size must be (height, width) in whole px >= 1, got {size}")
-    return int(size[0]), int(size[1])
+    return check_size(size)
 
 
 def _reframed(sample: Sample, image: Tensor, rows: Tensor, columns: Tensor, scale: tuple[float, float] = (1.0, 1.0),

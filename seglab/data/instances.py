@@ -103,7 +103,7 @@ def remove_specks(labels: np.ndarray | Tensor, smallest: int) -> np.ndarray:
     ndarray
         (H, W) int32, the objects that stay numbered 1..N in the order of their old ids.
     """
-    inputs.positive(smallest, "smallest", zero=True)
+    smallest = inputs.positive(smallest, "smallest", zero=True)
     labels = relabel(labels)
     sizes = np.bincount(labels.ravel())
     return relabel(np.where(sizes[labels] >= smallest, labels, 0))

@@ -1,13 +1,34 @@
 """The one form in which every loader and every synthetic scene hands out a picture and its labels."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from seglab import inputs
+
 IGNORE = 255  # semantic value of a pixel that neither a loss nor a metric may count
 ROUNDING = 1e-5  # an interpolated picture of ones reaches 1.00000024; so far beyond 0..1 a value is cut back
 EDGE = 1e-2  # px by which a box may reach over the picture's edge, for the same reason
+
+
+def check_samples(samples: Iterable["Sample"]) -> Iterator["Sample"]:
+    """The samples one by one, each looked at; a TypeError names what is none."""
+    try:
+        samples = iter(samples)
+    except TypeError:
+        raise TypeError(f"samples must be a sequence of Samples, got {type(samples).__name__}") from None
+    for sample in samples:
+        if not isinstance(sample, Sample):
+            raise TypeError(f"samples must be Samples, got {type(sample).__name__}")
+        yield sample
+
+
+def check_size(size: tuple[int, int], least: int = 1) -> tuple[int, int]:
+    """Height and width as integers >= least, or an error that names `size`."""
+    height, width = inputs.several(size, "size", 2)
+    return inputs.whole(height, "size", least), inputs.whole(width, "size", least)
 
 
 def clip_boxes(boxes: Tensor, height: int, width: int) -> Tensor:

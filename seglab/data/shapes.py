@@ -5,8 +5,9 @@ import math
 import numpy as np
 import torch
 
+from seglab import inputs
 from seglab.data.instances import boxes_of
-from seglab.data.sample import IGNORE, Sample
+from seglab.data.sample import IGNORE, Sample, check_size
 from seglab.data.sample_set import SampleSet
 
 CLASSES = ("background", "ellipse", "square", "triangle", "star", "cross")
@@ -81,13 +82,9 @@ def smooth_noise(rng: np.random.Generator, side: int, scale: float) -> np.ndarra
     return ((noise - noise.mean()) / noise.std()).astype(np.float32)
 
 
-def check_synthetic(size: tuple[int, int], smallest: int, length: int, seed: int) -> None:
-    """ValueError for a size, a length or a seed that a synthetic set cannot have."""
-    if len(size) != 2 or not all(smallest <= side < math.inf and side == int(side) for side in size):
-        raise ValueError(f"size must be (height, width) in whole px >= {smallest}, got {size}")
-    for name, value, least in (("length", length, 1), ("seed", seed, 0)):
-        if not least <= value < math.inf or value != int(value):
-            raise ValueError(f"{name} must be a whole number >= {least}, got {value}")
+def check_synthetic(size: tuple[int, int], smallest: int, length: int, seed: int) -> tuple[tuple[int, int], int, int]:
+    """Size, length and seed as integers, or an error for what a synthetic set cannot have."""
+    return check_size(size, smallest), inputs.whole(length, "length", 1), inputs.whole(seed, "seed")
 
 
 def _stroke(rng: np.random.Generator, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,15 +178,16 @@ class Shapes(SampleSet):
     def __init__(self, size: tuple[int, int] = (128, 128), num_classes: int = 4, objects: tuple[int, int] = (2, 6),
                  radius: tuple[float, float] = (8.0, 26.0), rotation: float = 30.0, texture: float = 0.5,
                  noise: float = 0.03, length: int = 10_000, seed: int = 0) -> None:
-        check_synthetic(size, 16, length, seed)
-        if not 2 <= num_classes <= len(CLASSES):
+        size, length, seed = check_synthetic(size, 16, length, seed)
+        num_classes = inputs.whole(num_classes, "num_classes", 2)
+        if num_classes > len(CLASSES):
             raise ValueError(f"num_classes must be in 2..{len(CLASSES)} with background, got {num_classes}")
         if len(objects) != 2 or not 1 <= objects[0] <= objects[1] < math.inf:
             raise ValueError(f"objects must be 1 <= least <= most, got {objects}")
         if len(radius) != 2 or not 4 <= radius[0] <= radius[1] <= max(size):
             raise ValueError(f"radius must be 4 <= least <= most <= {max(size)} px, got {radius}")
         for name, value, high in (("rotation", rotation, 180), ("texture", texture, 1), ("noise", noise, 1)):
-            if not 0 <= value <= high:
+            if inputs.positive(value, name, zero=True) > high:
                 raise ValueError(f"{name} must be in 0..{high}, got {value}")
         self.size, self.num_classes, self.objects, self.radius = tuple(size), num_classes, objects, radius
         self.rotation, self.texture, self.noise = rotation, texture, noise

@@ -1,7 +1,6 @@
 """Overlap-tile prediction: any picture through a net that takes one tile size."""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -26,6 +25,10 @@ def mirror_indices(start: int, stop: int, size: int) -> np.ndarray:
         (stop - start,) int64 in 0..size-1: ... 2 1 0 1 2 ... size-2 size-1 size-2 ..., which is
         NumPy's "reflect" padding. torch's own `F.pad(mode="reflect")` refuses to pad by the size or more.
     """
+    start, stop, size = (inputs.whole(value, name, least) for value, name, least in
+                         ((start, "start", None), (stop, "stop", None), (size, "size", 1)))
+    if stop < start:
+        raise ValueError(f"stop must be >= start = {start}, got {stop}")
     period = max(2 * (size - 1), 1)
     place = np.arange(start, stop) % period
     return np.minimum(place, period - place) if size > 1 else np.zeros(stop - start, dtype=np.int64)
@@ -95,10 +98,9 @@ def predict_tiled(model: Callable[[Tensor], Tensor], image: Tensor, tile: int | 
                          f"got {image.dtype} {tuple(image.shape)}")
     inputs.finite_image(image, "image", dims=(image.ndim,), unit=False)
     tile = tuple(tile) if isinstance(tile, Sequence) else (tile, tile)
-    for name, value, least in (("margin", margin, 0), ("multiple", multiple, 1), ("batch_size", batch_size, 1),
-                               *(("tile", side, 1) for side in tile)):
-        if not isinstance(value, Integral) or value < least:
-            raise ValueError(f"{name} must be a whole number >= {least}, got {value}")
+    tile = tuple(inputs.whole(side, "tile", 1) for side in tile)
+    margin, multiple, batch_size = (inputs.whole(value, name, least) for value, name, least in (
+        (margin, "margin", 0), (multiple, "multiple", 1), (batch_size, "batch_size", 1)))
     output = tuple(side - 2 * margin for side in tile)
     if len(tile) != 2 or min(output) < multiple:
         raise ValueError(f"tile must have sides >= 2 * margin + multiple = {2 * margin + multiple} px, "

@@ -48,7 +48,7 @@ def dice_loss(logits: Tensor, target: Tensor, per_image: bool = True, squared: b
     ----------
     Milletari, Navab, Ahmadi (2016), V-Net, section 3. Notebook 03.
     """
-    not_negative(smooth=smooth)
+    smooth, = not_negative(smooth=smooth)
     p, g = probabilities_and_truth(*prepare(logits, target, ignore_index, maps=True))
     axes = (2, 3) if per_image else (0, 2, 3)
     size = (p * p + g * g if squared else p + g).sum(axes)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seglab.inputs import IGNORE
+from seglab.inputs import IGNORE, positive
 from seglab.losses.inputs import prepare
 from seglab.losses.tversky import not_negative
 
@@ -47,8 +47,8 @@ def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float 
     ----------
     Lin, Goyal, Girshick, He, Dollar (2017), Focal loss, equation 5. Notebook 03.
     """
-    not_negative(gamma=gamma)
-    if alpha is not None and not 0 <= alpha <= 1:
+    gamma, = not_negative(gamma=gamma)
+    if alpha is not None and (alpha := positive(alpha, "alpha", zero=True)) > 1:
         raise ValueError(f"alpha must be in 0..1 or None, got {alpha}")
     logits, truth, valid = prepare(logits, target, ignore_index)
     if logits.shape[1] > 1:
@@ -94,6 +94,6 @@ def prior_bias(foreground_share: float) -> float:
     ----------
     Lin et al. (2017), Focal loss, section 4.1 (pi = 0.01). Notebook 03.
     """
-    if not 0 < foreground_share < 1:
+    if positive(foreground_share, "foreground_share", zero=True) in (0, 1) or foreground_share > 1:
         raise ValueError(f"foreground_share must be strictly between 0 and 1, got {foreground_share}")
     return math.log(foreground_share / (1 - foreground_share))

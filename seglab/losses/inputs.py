@@ -1,12 +1,11 @@
 """What every loss does first: check the arguments, raise the precision, find the pixels that count."""
 
-import operator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seglab.inputs import refuse_255
+from seglab.inputs import refuse_255, whole
 
 _PROBE = 64          # side, px, of the sample on which `logits` are tried for being probabilities
 _SUM = 1e-2          # by how much the shares of a pixel may miss 1: bfloat16 rounds that much
@@ -36,10 +35,7 @@ def prepare(logits: Tensor, target: Tensor, ignore_index: int,
         Naming the argument, what was expected and what came.
     """
     _check_types(logits, target)
-    try:
-        ignored = operator.index(ignore_index)
-    except TypeError:
-        raise TypeError(f"ignore_index must be an integer, got {ignore_index!r}") from None
+    ignored = whole(ignore_index, "ignore_index", None)
     if logits.ndim != 4 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape (N, C, H, W) with C >= 1, got {tuple(logits.shape)}")
     logits = logits if logits.dtype == torch.float64 else logits.float()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from seglab.inputs import IGNORE
+from seglab.inputs import IGNORE, positive
 from seglab.losses.inputs import mean_or_zero, prepare, probabilities_and_truth
 
 
@@ -37,7 +37,7 @@ def tversky_loss(logits: Tensor, target: Tensor, alpha: float = 0.3, beta: float
     ----------
     Salehi, Erdogmus, Gholipour (2017), Tversky loss for lesion segmentation, equation 3. Notebook 03.
     """
-    not_negative(alpha=alpha, beta=beta, smooth=smooth)
+    alpha, beta, smooth = not_negative(alpha=alpha, beta=beta, smooth=smooth)
     p, g = probabilities_and_truth(*prepare(logits, target, ignore_index, maps=True))
     axes = (2, 3) if per_image else (0, 2, 3)
     tp = (p * g).sum(axes)
@@ -52,8 +52,9 @@ def ratio_or_one(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(empty, 1.0, numerator / denominator.masked_fill(empty, 1.0))
 
 
-def not_negative(**numbers: float) -> None:
-    """Raise a ValueError that names the first argument below 0 (or NaN)."""
+def not_negative(**numbers: float) -> tuple[float, ...]:
+    """The arguments as floats; a ValueError names the first below 0, above 1e30 (float32 ends soon) or no number."""
     for name, value in numbers.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be a number >= 0, got {value}")
+        if positive(value, name, zero=True) > 1e30:
+            raise ValueError(f"{name} must be at most 1e30, got {value}")
+    return tuple(map(float, numbers.values()))

@@ -150,7 +150,7 @@ def _windows(value: Mapping[str, Any], name: str, scored: bool) -> tuple[list | 
     masks = to_numpy(value["masks"], f"{name}['masks']")
     if masks.ndim == 4 and masks.shape[1] == 1:
         masks = masks[:, 0]
-    if masks.ndim and not len(masks):                                       # no object: whatever dtype and form an empty array has
+    if masks.ndim and not len(masks):                        # no object: whatever dtype and form an empty array has
         return [], masks.shape[1:] if masks.ndim == 3 and all(masks.shape[1:]) else None
     if masks.ndim != 3 or masks.dtype.kind == "c":
         raise ValueError(f"{name}['masks'] must be bool, integer or float (N, H, W) or (N, 1, H, W), got {masks.dtype} "

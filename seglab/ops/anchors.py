@@ -2,9 +2,8 @@
 import torch
 from torch import Tensor
 
-from seglab.inputs import positive, whole
+from seglab.inputs import positive, several, whole
 from seglab.ops.boxes import checked_boxes
-from seglab.ops.tensors import several
 
 
 def base_anchors(sizes: tuple[float, ...], aspect_ratios: tuple[float, ...]) -> Tensor:
@@ -76,5 +75,6 @@ def grid_anchors(grid_size: tuple[int, int], stride: tuple[int, int], base: Tens
     for step in several(stride, "stride", 2):
         positive(step, "stride")
     y, x = (torch.arange(n, device=base.device) * step for n, step in zip(grid_size, stride, strict=True))
-    y, x = torch.meshgrid(y, x, indexing="ij")
+    kind = torch.promote_types(y.dtype, x.dtype)                        # one stride may be whole and one not
+    y, x = torch.meshgrid(y.to(kind), x.to(kind), indexing="ij")
     return (torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4) + base).reshape(-1, 4)

@@ -211,8 +211,10 @@ def path_counts(rates: Sequence[int], kernel: int = 3) -> np.ndarray:
     [1, 1, 2, 1, 2, 1, 1]
     """
     kernel = whole(kernel, "kernel", 1)
-    if not isinstance(rates, Sequence | np.ndarray) or isinstance(rates, str):
-        raise TypeError(f"rates must be a sequence of integers, got {rates!r}")
+    try:
+        rates = list(rates)
+    except TypeError:
+        raise TypeError(f"rates must be a sequence of integers, got {rates!r}") from None
     counts = np.ones(1)
     for rate in [whole(rate, "rates", 1) for rate in rates]:
         taps = np.zeros((kernel - 1) * rate + 1)

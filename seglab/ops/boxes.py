@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seglab.inputs import positive
-from seglab.ops.tensors import real_tensor, several
+from seglab.inputs import positive, several
+from seglab.ops.tensors import real_tensor
 
 LARGEST_STEP = math.log(1000 / 16)      # decoding multiplies a side by at most 62.5
 LARGEST_WHOLE, LARGEST = 2 ** 30, 1e18  # px: two areas and their sum stay within int64, and within float32

@@ -34,7 +34,7 @@ def match_boxes(objects: Tensor, anchors: Tensor, high: float, low: float, allow
     that is known after one pass, and only the pieces in which an object reaches it are looked at again, for the
     objects that do.
     """
-    check_thresholds(high, low)
+    high, low = check_thresholds(high, low)
     objects, anchors = wide(checked_boxes(objects, "objects")), wide(checked_boxes(anchors, "anchors"))
     pieces = anchors.split(max(PAIRS // max(len(objects), 1), 1))
     if len(pieces) <= 1 or not len(objects):

@@ -52,7 +52,7 @@ def match(iou: Tensor, high: float, low: float, allow_low_quality: bool = False)
     iou = real_tensor(iou, "iou", "(N, M)")
     if iou.ndim != 2:
         raise ValueError(f"iou must have shape (N, M), got {tuple(iou.shape)}")
-    check_thresholds(high, low)
+    high, low = check_thresholds(high, low)
     if iou.numel() == 0:
         return torch.full(iou.shape[1:], BELOW, dtype=torch.int64, device=iou.device)
     best, index = iou.max(dim=0)                                        # NaN comes through
@@ -68,10 +68,12 @@ def match(iou: Tensor, high: float, low: float, allow_low_quality: bool = False)
     return matched
 
 
-def check_thresholds(high: float, low: float) -> None:
-    """ValueError unless 0 <= low <= high."""
-    if positive(low, "low", zero=True) > positive(high, "high", zero=True):
+def check_thresholds(high: float, low: float) -> tuple[float, float]:
+    """Both as floats; a ValueError unless 0 <= low <= high."""
+    high, low = positive(high, "high", zero=True), positive(low, "low", zero=True)
+    if low > high:
         raise ValueError(f"low must not exceed high, got low {low} and high {high}")
+    return high, low
 
 
 def sample(labels: Tensor, batch_size: int, positive_fraction: float,

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from seglab.inputs import whole
-from seglab.ops.tensors import several
+from seglab.inputs import several, whole
 
 
 class AxisField(NamedTuple):

@@ -1,4 +1,4 @@
-"""One gate for tensors of numbers, and one for pairs and quadruples of them, that operators take."""
+"""One gate for tensors of numbers that operators on boxes take: no list, no mask, no type that PyTorch cannot add."""
 from typing import Any
 
 import torch
@@ -24,23 +24,6 @@ def real_tensor(value: Any, name: str, form: str) -> Tensor:
     if value.dtype in WITHOUT_ARITHMETIC:
         whole = value.long()
         if (whole < 0).any():
-            raise ValueError(f"{name} must be below 2**63, got {int(value[whole < 0].flatten()[0])}")
+            raise ValueError(f"{name} must be below 2**63, got {value.cpu().numpy().max()}")
         return whole
     return value
-
-
-def several(values: Any, name: str, count: int | None = None) -> tuple:
-    """A sequence as a tuple, of ``count`` elements or of at least one.
-
-    Raises
-    ------
-    ValueError
-        No sequence, empty, or of another length.
-    """
-    try:
-        items = tuple(values)
-    except TypeError:
-        items = ()
-    if not items or count not in (None, len(items)):
-        raise ValueError(f"{name} must be {count or 'one or more'} numbers, got {values!r}")
-    return items

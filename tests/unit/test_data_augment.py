@@ -119,7 +119,7 @@ WRONG = [
     (lambda i, x: augment(i, x, extra=x[1:]), ValueError, "extra"),
     (lambda i, x: elastic_deform(i, x, sigma=float("inf")), ValueError, "sigma"),
     (lambda i, x: elastic_deform(i * float("nan"), x), ValueError, "image"),
-    (lambda i, x: displacement_field((4, 4), grid=2.5), ValueError, "grid"),
+    (lambda i, x: displacement_field((4, 4), grid=2.5), TypeError, "grid"),
     (lambda i, x: augment(i, x, sigma=float("inf")), ValueError, "sigma"),
     (lambda i, x: augment(i, None), TypeError, "labels"),
     (lambda i, x: augment(i, x, flips="up-down"), ValueError, "flips"),

@@ -88,7 +88,7 @@ def test_carving_takes_from_both_sides():
     ("gap", -1), ("gap", 1.5), ("gap", 40), ("blur", -1), ("noise", 2), ("length", 0), ("seed", -1),
 ])
 def test_wrong_argument_is_named(name, value):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises((TypeError, ValueError), match=name):
         Cells(**{name: value})
 
 
@@ -101,10 +101,10 @@ def test_index_beyond_the_end():
 @pytest.mark.parametrize("bad", [float("inf"), float("nan"), -float("inf")])
 @pytest.mark.parametrize("name", ["count", "gap", "blur", "noise", "length", "seed"])
 def test_numbers_that_are_none_are_refused(name, bad):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises((TypeError, ValueError), match=name):
         Cells(**{name: bad})
     for pair in ((bad, 64), (64, bad)):
-        with pytest.raises(ValueError, match="size"):
+        with pytest.raises((TypeError, ValueError), match="size"):
             Cells(size=pair)
-        with pytest.raises(ValueError, match="radius"):
+        with pytest.raises((TypeError, ValueError), match="radius"):
             Cells(radius=pair)

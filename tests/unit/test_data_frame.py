@@ -135,8 +135,8 @@ def test_objects_without_a_pixel_are_dropped_and_boxes_alone_are_cut():
 
 
 @pytest.mark.parametrize(("call", "error", "name"), [
-    (lambda s: resize(s, (0, 8)), ValueError, "size"), (lambda s: resize(s, (8, 2.5)), ValueError, "size"),
-    (lambda s: resize(s, (8, float("inf"))), ValueError, "size"),
+    (lambda s: resize(s, (0, 8)), ValueError, "size"), (lambda s: resize(s, (8, 2.5)), TypeError, "size"),
+    (lambda s: resize(s, (8, float("inf"))), TypeError, "size"),
     (lambda s: resize(s.image, (8, 8)), TypeError, "sample"),
     (lambda s: random_crop(s, (9, 12)), ValueError, "size"), (lambda s: random_crop(None, (2, 2)), TypeError, "sample"),
     (lambda s: collate([]), ValueError, "samples"), (lambda s: collate([s, s.image]), TypeError, "samples"),

@@ -63,10 +63,10 @@ WRONG = [
     ({"tile": 6}, ValueError, "tile"),             # 6 - 2 * 2 < multiple
     ({"tile": (12, 12, 12)}, ValueError, "tile"),
     ({"tile": float("inf")}, (TypeError, ValueError), "tile"),
-    ({"tile": (12, 12.5)}, ValueError, "tile"),
-    ({"margin": float("nan")}, ValueError, "margin"),
-    ({"multiple": 2.5}, ValueError, "multiple"),
-    ({"batch_size": float("inf")}, ValueError, "batch_size"),
+    ({"tile": (12, 12.5)}, TypeError, "tile"),
+    ({"margin": float("nan")}, TypeError, "margin"),
+    ({"multiple": 2.5}, TypeError, "multiple"),
+    ({"batch_size": float("inf")}, TypeError, "batch_size"),
     ({"model": lambda x: x[..., 1:-1, 1:-1]}, ValueError, "model"),
     ({"model": lambda x: x[:, 0, 2:-2, 2:-2]}, ValueError, "model"),
 ]

@@ -166,6 +166,28 @@ def test_whole_numbers():
             inputs.whole(bad, "steps", 1)
     with pytest.raises(ValueError, match="^steps must be an integer >= 1, got 0"):
         inputs.whole(0, "steps", 1)
+    for far in (2 ** 63, 10 ** 400):
+        with pytest.raises(ValueError, match="^steps must be an integer >= 1 of 64 bits, got"):
+            inputs.whole(far, "steps", 1)
+    assert inputs.whole(-5, "steps", None) == -5
+    with pytest.raises(TypeError, match="^steps must be an integer, got None"):
+        inputs.whole(None, "steps", None)
+
+
+def test_a_sequence_of_numbers():
+    for pair in ((3, 4), [3, 4], np.array([3, 4])):
+        assert inputs.several(pair, "size", 2) == (3, 4)
+    for bad in (3, None, (), (1, 2, 3), np.array(2), torch.tensor(2)):
+        with pytest.raises(ValueError, match="^size must be 2 numbers, got"):
+            inputs.several(bad, "size", 2)
+
+
+def test_the_label_to_ignore():
+    assert inputs.checked_ignore(None) is None and inputs.checked_ignore(torch.tensor(3)) == 3
+    assert inputs.checked_ignore(inputs.IGNORE) is inputs.IGNORE
+    for bad in (2.5, "255", [], True):
+        with pytest.raises(TypeError, match="^ignore_index must be an integer, got"):
+            inputs.checked_ignore(bad)
 
 
 def test_255_without_1_is_refused_unless_somebody_said_that_it_is_void():

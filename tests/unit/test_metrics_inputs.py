@@ -138,7 +138,7 @@ def test_parameters():
     (GOOD * 1.0, -GOOD, {}, ValueError, "target"),
     (np.zeros((0, 2)), np.zeros((0, 2), int), {}, ValueError, "prob"),
     (GOOD * 1.0, GOOD, {"bins": 0}, ValueError, "bins"),
-    (GOOD * 1.0, GOOD, {"bins": 2.5}, ValueError, "bins"),
+    (GOOD * 1.0, GOOD, {"bins": 2.5}, TypeError, "bins"),
 ])
 def test_calibration(prob, target, options, error, names):
     with pytest.raises(error, match=names):
