@@ -99,9 +99,10 @@ def _gradient(answer: Callable, right: Callable, features: Tensor) -> tuple[bool
     "bin along one axis. Rows go with y and the height, columns with x and the width.",
     "Start from features.new_zeros(C, bins, bins). For bin (p, q), rows top:bottom and columns left:right, the value "
     "is features[:, top:bottom, left:right].amax((1, 2)), if there is any cell.",
-    "channels, height, width = features.shape; x1, y1, x2, y2 = (round_away(v / stride) for v in box); for p and q in "
-    "range(bins): top, bottom = bin_range(y1, y2, p, bins, height); left, right = bin_range(x1, x2, q, bins, width); "
-    "if top < bottom and left < right: pooled[:, p, q] = features[:, top:bottom, left:right].amax((1, 2)).",
+    "channels, height, width = features.shape; pooled = features.new_zeros(channels, bins, bins); x1, y1, x2, y2 = "
+    "(round_away(v / stride) for v in box); for p and q in range(bins): top, bottom = bin_range(y1, y2, p, bins, "
+    "height); left, right = bin_range(x1, x2, q, bins, width); if top < bottom and left < right: pooled[:, p, q] = "
+    "features[:, top:bottom, left:right].amax((1, 2)); at the end return pooled.",
 ], points=3, count=11, course=roi_pool_loop)
 def pool_in_loops(answer: Callable) -> Iterator[Case]:
     """``answer(features, box, bins, stride)``: the largest feature of each bin, halves away from zero."""
@@ -296,7 +297,7 @@ def _inside(features: Tensor, box: Sequence[float], bins: int, stride: float, sa
     "pooled = features.new_zeros(len(features), bins, bins); x1, y1, x2, y2 = (v / stride for v in box); for p, rows "
     "in enumerate(sample_places(y1, y2, bins, samples)): for q, columns in enumerate(sample_places(x1, x2, bins, "
     "samples)): pooled[:, p, q] = sum(bilinear(features, y, x) for y in rows for x in columns) / (len(rows) * "
-    "len(columns)).",
+    "len(columns)); at the end return pooled.",
 ], points=3, count=12, course=roi_align_loop)
 def align_in_loops(answer: Callable) -> Iterator[Case]:
     """``answer(features, box, bins, stride, samples=2)``: the mean of the samples of each bin."""

@@ -151,6 +151,25 @@ def test_five_losses_and_every_gradient(stored):
         torch.testing.assert_close(own[NB.ours(name)].grad, parameter.grad, rtol=0, atol=1e-8)
 
 
+def test_a_batch_without_any_object_has_a_mask_loss_of_0(stored):
+    """Nothing to compare is no NaN, and the other losses still teach that there is nothing here."""
+    mine, theirs = pair(stored)
+    images = torch.stack([SCENES[i].image for i in range(2)]).double()
+    empty = {"boxes": torch.zeros(0, 4, dtype=torch.float64), "labels": torch.zeros(0, dtype=torch.int64),
+             "instances": torch.zeros(images.shape[-2:], dtype=torch.int64)}
+    torch.manual_seed(0)
+    theirs_loss = theirs.train()(list(images), [empty] * 2)
+    torch.manual_seed(0)
+    torch.empty(2).uniform_()                                           # the package draws a size a picture
+    mine_loss = mine.train()(images, [empty] * 2)
+    names = {"cls": "loss_classifier", "box": "loss_box_reg", "mask": "loss_mask"}
+    for name, value in mine_loss.items():
+        torch.testing.assert_close(value, theirs_loss[names.get(name, name)], rtol=0, atol=1e-9)
+    assert mine_loss["mask"] == 0 and mine_loss["cls"] > 0
+    sum(mine_loss.values()).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in mine.parameters())
+
+
 def test_the_same_detections(stored):
     mine, theirs = pair(stored)
     images = torch.stack([SCENES[i].image for i in range(4)]).double()
