@@ -18,6 +18,7 @@ ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 OVERWRITTEN = re.compile(r"^.*\r(?=.)", re.M)                 # all but the last state of a \r progress bar
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|tmp|Users|usr|var)/[^\s'\"`)]*")
 LARGEST = 1_500_000                                           # bytes
+HEAVY = 110_000                                               # bytes of a picture from which on it gets fewer colours
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -26,8 +27,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     Kept: sources, cell ids, outputs, tags, nbgrader's cell metadata and the notebook's `seglab` metadata.
     Pictures keep the size in which they are shown. Dropped: execution times, widget state and model ids, memory
     addresses, overwritten progress bars.
-    Execution counts are renumbered 1..n. PNG pictures are stored with a palette of 256 colours, which halves the file
-    and, with it, what every change adds to the history. Cleaning twice changes nothing more.
+    Execution counts are renumbered 1..n. PNG pictures are stored with a palette of 256 colours, heavy ones with
+    128, which more than halves the file and, with it, what every change adds to the history. Cleaning twice
+    changes nothing more.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def _display_sizes(metadata: dict) -> dict[str, dict[str, int]]:
 
 
 def _with_palette(encoded: str) -> str:
-    """A PNG (base64 text) with 256 colours at most; one that has a palette already, or is no PNG, stays as it is."""
+    """A PNG (base64 text) with a palette; one that has a palette already, or is no PNG, stays as it is."""
     try:
         picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
     except (OSError, ValueError):
@@ -92,8 +94,11 @@ def _with_palette(encoded: str) -> str:
         return encoded
     page = Image.new("RGBA", picture.size, "white")
     page.alpha_composite(picture.convert("RGBA"))
-    small = io.BytesIO()
-    page.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    for colours in (256, 128):
+        small = io.BytesIO()
+        page.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+        if small.tell() <= HEAVY:
+            break
     return base64.b64encode(small.getvalue()).decode()
 
 
