@@ -164,7 +164,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         tensors = load_file(path)
-    except (SafetensorError, ValueError) as err:          # a header that is no UTF-8 is a ValueError
+    except SafetensorError as err:
         raise ValueError(f"checkpoint {path} is corrupt ({err}); delete it to start again") from None
     if CHECKSUM in metadata and json.dumps(_checksum(tensors, metadata)) != metadata[CHECKSUM]:
         raise ValueError(f"checkpoint {path} is corrupt (its checksum is another); delete it to start again")

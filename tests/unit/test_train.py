@@ -537,8 +537,9 @@ def test_a_model_in_evaluation_mode_is_trained_as_a_whole():
     assert same(model, other)
 
 
-def test_modes_come_back_after_an_error():
-    model = make_model()
+@pytest.mark.parametrize("training", [True, False])
+def test_modes_come_back_after_an_error(training):
+    model = make_model().train(training)
     model[3].eval()
     before = modes(model)
     with pytest.raises(RuntimeError, match="went away"):
