@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_SEED = 0x5EED_0FA_71A1  # of PyTorch's global generator during a trial; nobody else's
 
 
 class TooLong(BaseException):
@@ -70,8 +71,9 @@ class Trial:
         given = [_copied(value) for value in args]
         given_named = {name: _copied(value) for name, value in kwargs.items()}
         nets = [net for value in (*args, *kwargs.values()) for net in _networks(value)]
-        before, switches = [_network_state(net) for net in nets], _Switches()
+        before = [_network_state(net) for net in nets]
         with quietly(self.notes):
+            switches = _Switches()
             try:
                 with deadline(self.seconds):
                     result = self.answer(*given, **given_named)
@@ -246,8 +248,8 @@ class _Switches:
     """PyTorch's global switches as they stood."""
 
     def __init__(self) -> None:
-        self.grad, self.dtype, self.seed = torch.is_grad_enabled(), torch.get_default_dtype(), torch.initial_seed()
-        self.inference = torch.is_inference_mode_enabled()
+        self.grad, self.dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+        torch.manual_seed(_SEED)  # so that any other seed shows; the caller puts the generator back
 
     def put_back(self) -> list[str]:
         """Restore them; what had been changed, in words."""
@@ -259,7 +261,6 @@ class _Switches:
         if torch.get_default_dtype() != self.dtype:
             found.append("it changes PyTorch's default dtype for all that follows")
             torch.set_default_dtype(self.dtype)
-        if torch.initial_seed() != self.seed:
+        if torch.initial_seed() != _SEED:
             found.append("it seeds PyTorch's global generator, on which others draw: use a torch.Generator of your own")
-            torch.manual_seed(self.seed)
         return found
