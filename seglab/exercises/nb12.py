@@ -116,8 +116,11 @@ def _why_not_matched(iou: np.ndarray, high: float, low: float, got: np.ndarray, 
         return "between the two thresholds an anchor is neither: -2, not -1"
     if ((want >= 0) & (got < 0)).any() and (got[called] >= 0).any():
         return "when several anchors tie for an object's best, all of them count (argmax gives only the first)"
-    if ((want < 0) & (got >= 0)).any() and not dead.any():
+    more = (want < 0) & (got >= 0)
+    if more.any() and (iou >= most - 0.02).any(0)[more].all() and not dead.any():
         return "an anchor that is almost an object's best is not its best: only equal overlaps tie"
+    if more.any():
+        return f"anchor {np.flatnonzero(more)[0]} is below `high` and no object's best: it is not positive"
     return f"you return {got.astype(int).tolist()}, it should be {want.tolist()}"
 
 

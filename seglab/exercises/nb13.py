@@ -12,6 +12,7 @@ from seglab.exercises.answers import close, differs, not_shaped, slip
 from seglab.ops import roi_align, roi_pool
 
 EXACT = 1e-9  # float64 in, float64 out: the chapter proves what it gets to 1e-12
+_NOTHING = "all bins are 0: was none of them filled?"
 TOY = torch.tensor([[[1, 0, 2, 1, 0, 3, 1], [0, 4, 1, 7, 2, 0, 2], [2, 1, 9, 3, 8, 1, 0], [0, 6, 2, 5, 1, 4, 3],
                      [1, 0, 3, 0, 2, 1, 5]]], dtype=torch.float64)
 TOY_BOX = (22.4, 9.6, 84.8, 59.2)
@@ -145,7 +146,8 @@ def _pool_slips(features: Tensor, box: tuple, bins: int, stride: float) -> list[
         "a bin without a cell is 0, not the lowest number there is": {"empty": -math.inf},
         "this is the smallest feature of a bin, not the largest": None,
     }
-    results = [(-_pooled(-features, box, bins, stride) if options is None else
+    results = [(torch.zeros_like(_pooled(features, box, bins, stride)), _NOTHING)]
+    results += [(-_pooled(-features, box, bins, stride) if options is None else
                 _pooled(features, box, bins, stride, **options), text) for text, options in slip_of.items()]
     right = _pooled(features, box, bins, stride)
     results += [(right.transpose(1, 2), "rows and columns are swapped: pooled[:, p, q] has the row p, from y, first"),
@@ -338,7 +340,7 @@ def _align_slips(features: Tensor, box: tuple, bins: int, stride: float, samples
     x1, y1, x2, y2 = box
     stepped = [stride * _away(v / stride) for v in box]
     adaptive = [(total, "with -1 the number of samples is not `samples`: divide by len(rows) * len(columns)")]
-    results = [*(adaptive if samples == -1 else []),
+    results = [(torch.zeros_like(mean), _NOTHING), *(adaptive if samples == -1 else []),
                (total, "this is the sum of the samples: divide by their number"),
                (total / rows, "divide by the number of pairs, rows times columns"),
                (total / columns, "divide by the number of pairs, rows times columns"),

@@ -252,6 +252,7 @@ MUTANTS = [
     ("12.2", matching(above=0.1), "more than an overlap above 0"),
     ("12.2", matching(above=1e-3), "more than an overlap above 0"),
     ("12.2", matching(near=1e-2), "only equal overlaps tie"),
+    ("12.2", lambda iou, high=0.7, low=0.3: iou.argmax(0), "is below `high` and no object's best"),
     ("12.2", rounds_in_place, "it changes `iou`"),
     ("12.2", lambda iou, high=0.7, low=0.3: matching()(iou, high, low).float(), "int64"),
     ("12.2", lambda iou, high=0.7, low=0.3: matching()(iou, high, low).int(), "int64"),

@@ -316,6 +316,7 @@ OTHERS = [
     ("13.6", lambda f, box, bins, s, n: largest(f.float().double(), box, bins, s, n)),
 ]
 MUTANTS = [
+    ("13.1", lambda f, box, bins, stride: f.new_zeros(len(f), bins, bins), "was none of them filled?"),
     ("13.1", changes(pool_loop, whole=round), "halves to the even neighbour"),
     ("13.1", changes(pool_loop, whole=lambda v: math.floor(v + 0.5)), "sends negative halves up"),
     ("13.1", changes(pool_loop, whole=int), "cut off, not rounded"),
@@ -353,6 +354,7 @@ MUTANTS = [
     ("13.2", lambda c, b: 1 if c % b else 0, "you return 1, it should be 6"),
     ("13.2", lambda c, b: [shared_rows(c, b)], "you return shape (1,)"),
     ("13.2", lambda c, b: None, "return"),
+    ("13.3", lambda f, box, bins, stride, samples=2: f.new_zeros(len(f), bins, bins), "was none of them filled?"),
     ("13.3", changes(align_loop, divide=lambda rows, columns, n: 1), "divide by their number"),
     ("13.3", changes(align_loop, divide=lambda rows, columns, n: len(rows)), "rows times columns"),
     ("13.3", changes(align_loop, divide=lambda rows, columns, n: len(rows) ** 2), "may differ in number"),
