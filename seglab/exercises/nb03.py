@@ -12,19 +12,22 @@ from seglab.exercises import Case, exercise
 from seglab.exercises.answers import close, differs, slip
 from seglab.losses import lovasz_softmax
 
+SEARCHED = 1e-4  # a minimum that was searched for, on a fine grid or by steps, is an answer too
+
 
 @exercise("03.1", title="Where a constant rests", hints=[
     "Write the loss of a constant p: the lesion pixels are a share eps of all, and each of them weighs w.",
     "L(p) = -w eps log p - (1 - eps) log(1 - p), up to a factor that does not depend on p. Set dL/dp = 0.",
-    "w eps / p = (1 - eps) / (1 - p), so p / (1 - p) = w eps / (1 - eps). Solve for p.",
+    "w eps / p = (1 - eps) / (1 - p), so p / (1 - p) = w eps / (1 - eps), and solved for p: "
+    "return weight * share / (weight * share + 1 - share)",
 ], points=1, count=5)
 def resting_point(answer: Callable) -> Iterator[Case]:
     """``answer(share, weight)``: the constant prediction that minimises weighted BCE."""
     for share, weight, what in ((0.01, 1.0, "without weights (w = 1) it rests at the share"),
                                 (0.01, 99.0, "at 1 % and w = 99 both classes weigh the same"),
-                                (0.2, 3.0, "at 20 % and w = 3"), (0.5, 0.25, "a weight below 1 pulls it down"),
-                                (1.0, 5.0, "lesion everywhere")):
-        want, got = 1 - 1 / (1 + weight * share / (1 - share)) if share < 1 else 1.0, answer(share, weight)
+                                (0.2, 3.0, "at 20 % and w = 3"), (0.4, 0.25, "a weight below 1 pulls it down"),
+                                (0.9, 2.0, "where nearly all is lesion")):
+        want, got = _balance(share, weight), answer(share, weight)
         slips = [(share, "the weights must enter: 99 times 1 % is as much as 1 times 99 %"),
                  (weight * share, "p = w * share is only the first term: divide by the total weight, w * share + "
                                   "(1 - share)"),
@@ -34,14 +37,25 @@ def resting_point(answer: Callable) -> Iterator[Case]:
                  (share / (share + weight * (1 - share)),
                   "the weight is the lesion's: 99 times 1 % is as much as 1 times 99 %"),
                  (1 - want, "that is the background's probability")]
-        yield f"{what}: {want:.4g}", close(got, want), slip(got, want, slips) + (
-            "; compare the forces of both classes, w eps / p and (1 - eps) / (1 - p)")
+        advice = slip(got, want, slips, SEARCHED)
+        yield f"{what}: {want:.4g}", close(got, want, SEARCHED), advice + (
+            "; compare the forces of both classes, w eps / p and (1 - eps) / (1 - p)"
+            if advice.startswith("you return") else "")
+
+
+def _balance(share: float, weight: float) -> float:
+    """Where the two forces are equal, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        p = (low + high) / 2
+        low, high = (p, high) if weight * share / p > (1 - share) / (1 - p) else (low, p)
+    return (low + high) / 2
 
 
 @exercise("03.2", title="Take the weights back", hints=[
     "A weight w multiplies the frequency of lesion, and so the odds: odds_net = w * odds_world.",
     "odds = q / (1 - q). Divide by w, then go back from odds o to a probability: o / (1 + o).",
-    "Simplified: q / (q + w * (1 - q)). This form has no division by zero at q = 1.",
+    "Simplified, and without a division by zero at q = 1: return q / (q + weight * (1 - q))",
 ], points=2, count=5)
 def undo_weight(answer: Callable) -> Iterator[Case]:
     """``answer(q, weight)``: calibrated probabilities."""
@@ -62,15 +76,16 @@ def undo_weight(answer: Callable) -> Iterator[Case]:
                  (given / weight / (1 - given), "those are the odds in the world; a probability is odds / (1 + odds)"),
                  (torch.tensor([0.0, torch.nan]), "at q = 1 the odds are infinite, so multiply out before you divide"),
                  (want.mean(), "one number came back: every pixel keeps its own")]
-        yield name, close(got, want, 1e-7), slip(got, want, slips, 1e-7)
+        yield name, close(got, want), slip(got, want, slips)
 
 
 @exercise("03.3", title="Soft Jaccard with unlabelled pixels", hints=[
     "Two things must be 0 at an unlabelled pixel: its truth, and its probability.",
     "labelled = target != 255; multiply the sigmoid by it; g = (target == 1). Sums over (1, 2) keep pictures apart.",
+    "labelled = target != 255; p, g = torch.sigmoid(logits) * labelled, (target == 1).to(logits.dtype); "
     "overlap = (p * g).sum((1, 2)); union = (p + g).sum((1, 2)) - overlap; "
     "return (1 - (overlap + 1e-5) / (union + 1e-5)).mean()",
-], points=3, count=6)
+], points=3, count=7)
 def soft_jaccard(answer: Callable) -> Iterator[Case]:
     """``answer(logits, target)``: mean soft Jaccard loss over pictures."""
     draw = torch.Generator().manual_seed(3)
@@ -113,8 +128,14 @@ def soft_jaccard(answer: Callable) -> Iterator[Case]:
     want = torch.autograd.grad(loss, other)[0]
     yield "the right gradient everywhere else", close(grad, want, 1e-7), \
         f"{differs(grad, want, 1e-7)}; the sigmoid and both sums take part, and the mask comes before the sums"
+    quiet = torch.full((1, 4, 5), -14.0, dtype=torch.float64)  # the sum of p is about as small as smooth
+    got = answer(quiet, torch.zeros(1, 4, 5, dtype=torch.long))
+    want = 1 - 1e-5 / (20 / (1 + np.exp(14)) + 1e-5)
+    yield "a picture without lesion where the net sees next to none", close(got, want, 1e-5), \
+        slip(got, want, [(1, "without `smooth` above an empty picture costs 1, whatever is predicted")], 1e-5) + \
+        "; smooth = 1e-5 stands above and below"
     got = answer(logits[:1], torch.full((1, 4, 5), 255))
-    yield "a picture without any label costs 0", close(got, 0), \
+    yield "a batch without any label costs 0", close(got, 0), \
         f"{differs(got, 0)}; with 1e-5 above and below the index is 1"
 
 
@@ -131,9 +152,11 @@ def _jaccard(z: Tensor, y: Tensor, probabilities: bool = False) -> float:
 @exercise("03.4", title="Median-frequency weights", hints=[
     "Count class by class and picture by picture: a table (classes, pictures) of pixel counts.",
     "The denominator of class c sums the labelled pixels of those pictures whose count of c is above 0.",
-    "frequency = counts.sum(1) / ((counts > 0) * labelled).sum(1); the median over frequency[frequency > 0] (for an "
-    "even number of classes the mean of the middle two); weight 0 where the frequency is 0.",
-], points=3, count=5)
+    "counts = torch.stack([(labels == c).sum((1, 2)) for c in range(num_classes)]).double(); labelled = (labels != "
+    "255).sum((1, 2)); frequency = counts.sum(1) / ((counts > 0) * labelled).sum(1).clamp(min=1); "
+    "median = torch.quantile(frequency[frequency > 0], 0.5), for an even number of classes the mean of the middle two; "
+    "return torch.where(frequency > 0, median / frequency, 0)",
+], points=3, count=8)
 def median_frequency_weights(answer: Callable) -> Iterator[Case]:
     """``answer(labels, num_classes)``: weight of each class."""
     three = torch.zeros(2, 4, 5, dtype=torch.long)
@@ -148,7 +171,10 @@ def median_frequency_weights(answer: Callable) -> Iterator[Case]:
             ("unlabelled pixels are in no count", void, 3, [28 / 35, 5 / 15, 2 / 20]),
             ("classes that never occur weigh 0 and leave the median alone", void, 5, [28 / 35, 5 / 15, 2 / 20, 0, 0]),
             ("an even number of classes: the mean of the middle two", four, 4, [28 / 40, 5 / 20, 2 / 20, 5 / 20]),
-            ("two classes that differ", torch.tensor([[[0, 0, 0, 1]]]), 2, [3 / 4, 1 / 4])):
+            ("two classes that differ", torch.tensor([[[0, 0, 0, 1]]]), 2, [3 / 4, 1 / 4]),
+            ("class 0 never occurs", torch.tensor([[[1, 1, 2, 1]], [[255, 2, 1, 255]]]), 3, [0, 4 / 6, 2 / 6]),
+            ("one class alone weighs 1", torch.full((2, 1, 3), 1), 3, [0, 1, 0]),
+            ("a picture without any label", torch.tensor([[[0, 0, 0, 1]], [[255] * 4]]), 2, [3 / 4, 1 / 4])):
         f = np.array(frequency)
         occurs, plain = f > 0, np.array([(labels == c).sum() / (labels != 255).sum() for c in range(count)])
         every = np.array([(labels == c).sum() / labels[[bool((y == c).any()) for y in labels]].numel() if occurs[c]
@@ -178,9 +204,10 @@ def median_frequency_weights(answer: Callable) -> Iterator[Case]:
 @exercise("03.5", title="Lovász hinge", hints=[
     "Only the errors change: relu(1 - s) instead of |g - p|. They may exceed 1.",
     "Sort the errors from large to small, put the labels in the same order, and use the Jaccard steps of section 10.",
-    "errors, order = F.relu(1 - torch.where(g == 1, z, -z)).flatten().sort(descending=True); "
-    "truth = g.flatten()[order]; then the three lines of lovasz().",
-], points=4, count=6)
+    "errors, order = F.relu(1 - torch.where(g == 1, z, -z)).flatten().sort(descending=True); truth = "
+    "g.flatten()[order]; jaccard = 1 - (truth.sum() - truth.cumsum(0)) / (truth.sum() + (1 - truth).cumsum(0)); "
+    "return (errors * torch.cat([jaccard[:1], jaccard.diff()])).sum()",
+], points=4, count=8)
 def lovasz_hinge(answer: Callable) -> Iterator[Case]:
     """``answer(z, g)``: Lovász hinge of one picture."""
     z = torch.tensor([[3.0, -0.5], [0.25, -2.0]], dtype=torch.float64)
@@ -189,7 +216,8 @@ def lovasz_hinge(answer: Callable) -> Iterator[Case]:
     large = 3 * torch.randn(9, 7, dtype=torch.float64, generator=draw), torch.randint(0, 2, (9, 7), generator=draw)
     cases = (("four pixels by hand", z, g), ("a picture of 9 x 7 px", *large),
              ("an empty mask: the largest error alone", z, g * 0), ("a full mask", z, g * 0 + 1),
-             ("everything right by more than 1", 5 * (2.0 * g.double() - 1), g))
+             ("everything right by more than 1", 5 * (2.0 * g.double() - 1), g),
+             ("one pixel, missed", z[:1, 1:], g[:1, 1:]), ("one pixel, invented", z[1:, :1], g[1:, :1]))
     for name, z, g in cases:
         got, want = answer(z, g), float(_hinge(z, g))
         s = torch.where(g == 1, z, -z)

@@ -44,7 +44,7 @@ PAIRS = {
                      lambda z, t: losses.dice_loss(z, t, squared=True)),
     "tversky": (lambda z, t: built.tversky(z[:, 0].sigmoid(), t, 0.3, 0.7).mean(),
                 lambda z, t: losses.tversky_loss(z, t, smooth=0)),
-    "focal": (lambda z, t: built.focal(z[:, 0], t, 1.5, 0.375), lambda z, t: losses.focal_loss(z, t, 1.5, 0.375)),
+    "focal": (lambda z, t: built.focal(z[:, 0], t, 1.5, 0.3), lambda z, t: losses.focal_loss(z, t, 1.5, 0.3)),
     "lovasz": (lambda z, t: (built.lovasz(z[0, 0].sigmoid(), t[0]) + built.lovasz(z[1, 0].sigmoid(), t[1])) / 2,
                losses.lovasz_softmax),
 }

@@ -84,6 +84,14 @@ def hinted_mean_iou(n):
     return (right[occurs] / union[occurs]).mean() if occurs.any() else 1.0
 
 
+def of_some(occurs):
+    """Mean over a choice of the classes, with the all-zero matrix answered as asked."""
+    def answer(n):
+        scores = np.diag(n) / np.where(union(n) > 0, union(n), 1)
+        return scores[occurs(n)].mean() if occurs(n).any() else 1.0
+    return answer
+
+
 def under(true, pred):
     """Predicted ids under each true object: (ids, pixels)."""
     return [np.unique(pred[true == k], return_counts=True) for k in np.unique(true[true > 0])]
@@ -273,6 +281,11 @@ MUTANTS = [
     ("01.2", lambda n: np.diag(n).sum() / n.sum(), "pixel accuracy"),
     ("01.2", lambda n: np.diag(n).sum() / union(n).sum(), "class by class"),
     ("01.2", lambda n: np.nanmean((np.diag(n) / union(n))[1:]), "background is a class"),
+    ("01.2", of_some(lambda n: n.sum(0) > 0), "there but never predicted"),
+    ("01.2", of_some(lambda n: n.sum(1) > 0), "predicted but not there"),
+    ("01.2", of_some(lambda n: np.diag(n) > 0), "no pixel is right"),
+    ("01.2", of_some(lambda n: np.arange(len(n)) > 0), "background is a class"),
+    ("01.2", of_some(lambda n: np.arange(len(n)) >= 0), "counted as 0"),
     ("01.2", lambda n: mean_iou(n) if n.any() else 0.0, "you return 0, it should be 1"),
     ("01.2", lambda n: np.where(union(n) > 0, np.diag(n) / union(n), 0), "you return shape"),
     ("01.2", forgotten_return, "is there a `return`?"),
