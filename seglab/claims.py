@@ -72,7 +72,7 @@ def interval(values: np.ndarray, level: float = 0.95,
 
 def claim(id: str, text: str, runs: Mapping[str, np.ndarray], effect: Callable[[Mapping], np.ndarray], *,
           at_least: float | None = None, at_most: float | None = None,
-          possible: Mapping[str, tuple[float, float]] | None = None) -> str:
+          possible: Mapping[str, tuple[float, float]] | None = None) -> None:
     """State a claim, show what was measured, say what the interval decides, and stop if the claim does not hold.
 
     Parameters
@@ -92,15 +92,11 @@ def claim(id: str, text: str, runs: Mapping[str, np.ndarray], effect: Callable[[
     possible : mapping
         Quantity (or "effect") -> the smallest and the largest value that it can take.
 
-    Returns
-    -------
-    str
-        ``"held"`` (✔), ``"open"`` (≈), or ``"unjudged"`` under the ``smoke`` profile.
-
     Raises
     ------
     AssertionError
-        If the mean effect lies outside the bounds: the claim is refuted (✘).
+        If the mean effect lies outside the bounds: the claim is refuted (✘). Under the ``smoke`` profile nothing is
+        judged.
     """
     if at_least is None and at_most is None:
         raise ValueError("claim needs at_least or at_most, got neither")
@@ -120,7 +116,7 @@ def claim(id: str, text: str, runs: Mapping[str, np.ndarray], effect: Callable[[
     verdict = "held" if floor <= low and high <= roof else "open" if floor <= mean <= roof else "refuted"
     if smoke():
         print(f"· claim {id}: {text}  (a smoke run: no verdict)")
-        return "unjudged"
+        return
     _record(id, text, measured, getattr(runs, "varies", ""), count, verdict)
     limits = ((">=", at_least), ("<=", at_most))
     bounds = " and ".join(f"{sign} {bound:g}" for sign, bound in limits if bound is not None)
@@ -134,7 +130,6 @@ def claim(id: str, text: str, runs: Mapping[str, np.ndarray], effect: Callable[[
     if verdict == "refuted":
         raise AssertionError("\n".join(lines))
     print("\n".join(lines))
-    return verdict
 
 
 def say(values: np.ndarray, *, above: str, below: str, between: str, bound: float = 0.0) -> None:
