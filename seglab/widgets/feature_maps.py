@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from seglab.viz import LABEL_COLORS, MISSED, OBJECT, to_rgb
 from seglab.viz.features import Layer, look_inside, record_features, strength
-from seglab.widgets.drawing import DENSITY, Canvas, fitted, text_width
+from seglab.widgets.drawing import DENSITY, Canvas, enlarge, fitted, text_width
 from seglab.widgets.panel import Panel
 from seglab.widgets.trained_models import TRAINED, TrainedModel, checkpoint, load_trained
 
@@ -195,9 +195,9 @@ def _shortened(caption: str, width: float) -> str:
     return caption
 
 
-def _fit(maps: Tensor, side: int) -> Tensor:
+def _fit(maps: Tensor, side: int, density: int = DENSITY) -> Tensor:
     """Maps ``(N, h, w)`` whose longer side is ``side`` px: means of pixels when smaller, repeated ones when larger."""
-    longest, side = max(maps.shape[1:]), DENSITY * side
+    longest, side = max(maps.shape[1:]), density * side
     size = [max(1, round(s * side / longest)) for s in maps.shape[1:]]
     mode = "area" if longest > side else "nearest"
     return F.interpolate(maps[None], size=size, mode=mode)[0]
@@ -224,13 +224,13 @@ def _mosaic(maps: Tensor) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
     """All maps on one square of at most 300 px, and the box of each, px."""
     columns = int(np.ceil(np.sqrt(len(maps))))
     pitch = SIDE // columns
-    tiles = _shade(_fit(maps, max(1, pitch - 1)))
-    height, width = (side // DENSITY for side in tiles.shape[1:3])
+    tiles = _shade(_fit(maps, max(1, pitch - 1), density=1))  # of one pixel a px: else four times the bytes
+    height, width = tiles.shape[1:3]
     rows = -(-len(maps) // columns)
     canvas, boxes = Canvas(SIDE, max(rows * pitch, SIDE // 2)), []
     for k, tile in enumerate(tiles):
         top, left = k // columns * pitch, k % columns * pitch
-        canvas.paste(tile, left, top)
+        canvas.paste(enlarge(tile, 1), left, top)
         boxes.append((left, top, left + width, top + height))
     return canvas.array(), boxes
 
