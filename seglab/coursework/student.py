@@ -11,7 +11,6 @@ from nbformat import NotebookNode
 
 # As nbgrader reads them: a line that holds the words anywhere is a mark, whatever stands before or behind them.
 MARK = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")
-ASSERTED = re.compile(r"^assert (check\(.*\)) *$", re.M)
 CODE_STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 TEXT_STUB = ("YOUR ANSWER HERE",)
 
@@ -22,9 +21,6 @@ def student_copy(notebook: NotebookNode) -> NotebookNode:
     * What stands between `BEGIN SOLUTION` and `END SOLUTION` becomes a stub that raises NotImplementedError (in
       words: `YOUR ANSWER HERE`); hidden tests and marking schemes go. A cell that nbgrader calls a solution and
       that has no marks is blank altogether. All as nbgrader's release does it.
-    * `assert check(...)` becomes `check(...);`: an unsolved exercise then shows its advice without a
-      traceback, and "Run All" goes on. nbgrader puts the assertion back when it grades, because the cell
-      is locked.
     * Outputs and execution counts go, as in a notebook that nobody has run, and pictures of a blank answer.
 
     Parameters
@@ -47,7 +43,6 @@ def student_copy(notebook: NotebookNode) -> NotebookNode:
         if "attachments" in cell:
             cell.attachments = {k: v for k, v in cell.attachments.items() if f"attachment:{k}" in cell.source}
         if cell.cell_type == "code":
-            cell.source = ASSERTED.sub(r"\1;", cell.source)
             cell.outputs, cell.execution_count = [], None
     return notebook
 
