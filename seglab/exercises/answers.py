@@ -20,7 +20,9 @@ def numbers(value: Any) -> np.ndarray | None:
     Tensors are detached. Lists and tuples may hold numbers, arrays or tensors of equal shape.
     """
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
+        if value.is_meta:
+            return None
+        value = value.detach().cpu().to_dense()
         return (value if value.is_complex() else value.double()).numpy()
     if isinstance(value, list | tuple):
         parts = [numbers(part) for part in value]
@@ -101,9 +103,10 @@ def short(value: Any, length: int = 80) -> str:
     """``value`` on one line, cut; an array by its shape when it is large."""
     if isinstance(value, torch.Tensor | np.ndarray):
         kind = "a tensor" if isinstance(value, torch.Tensor) else "an array"
-        if np.prod(value.shape) > 12:
+        held = numbers(value)
+        if held is None or held.size > 12:
             return f"{kind} of shape {tuple(value.shape)}"
-        value = value.tolist()
+        value = value.to_dense().tolist() if isinstance(value, torch.Tensor) else value.tolist()
     text = " ".join(repr(value).split())
     return text if len(text) <= length else text[:length - 3] + "..."
 

@@ -1,6 +1,7 @@
 """Checks of the exercises of notebook 05, U-Net."""
 
 from collections.abc import Callable, Iterator
+from numbers import Integral
 
 import torch
 from torch.nn import functional as F
@@ -35,7 +36,12 @@ def centre(answer: Callable) -> Iterator[Case]:
                                                 "side"),
             (F.pad(features, [rest[1] // 2 - rest[1], -(rest[1] // 2), rest[0] // 2 - rest[0], -(rest[0] // 2)]),
              "an odd rest: the smaller half goes at the top and at the left (//)")])
-        yield f"{name}: {tuple(features.shape[-2:])} -> {(height, width)}", not form and close(got, want), advice
+        right = not form and close(got, want)
+        if right and rest[0] % 2 and rest[1] % 2:              # a half is rounded to even by round(): ask both kinds
+            more = answer(ramp[:, :, :10, :12], 7, 5)
+            right, advice = close(more, ramp[:, :, 1:8, 3:8]), \
+                "(10, 12) -> (7, 5): the smaller half goes at the top and at the left, rounded down by //"
+        yield f"{name}: {tuple(features.shape[-2:])} -> {(height, width)}", right, advice
     leaf = torch.rand(1, 2, 7, 7, requires_grad=True)
     got = answer(leaf, 3, 3)
     flows = isinstance(got, torch.Tensor) and got.requires_grad
@@ -77,7 +83,10 @@ def every_size(answer: Callable) -> Iterator[Case]:
     """``answer(size, depth=5)``: list of sides, or None."""
     paper = _seen(572, 5)
     got = answer(572)
-    yield "572 px at depth 5: the ten sides of the paper's figure", close(got, paper), _path_advice(got, paper)
+    whole = isinstance(got, list | tuple) and all(isinstance(side, Integral) for side in got)
+    advice = "return a list of whole numbers, on which the chapter can go on: // and not /" \
+        if close(got, paper) else _path_advice(got, paper)
+    yield "572 px at depth 5: the ten sides of the paper's figure", whole and close(got, paper), advice
     got = answer(188, 5)
     yield "188 px, the smallest legal side at depth 5", close(got, _seen(188, 5)), _path_advice(got, _seen(188, 5))
     for size, why in ((570, "283 - 4 = 279 px is odd and cannot be pooled: ask at every level"),
@@ -178,8 +187,9 @@ def tile_starts(answer: Callable) -> Iterator[Case]:
         yield f"{name}: {least} {'tile' if least == 1 else 'tiles'}, none too many", len(starts) <= least, \
             f"{least} {'is' if least == 1 else 'are'} enough, you return {len(starts)}: " \
             f"the last tile is {output} px wide"
-    whole = all(float(start).is_integer() for start in answer(100, 52, 8))
-    yield "the starts are whole numbers", whole, "an index is an integer"
+    starts = [float(start) for size in (1, 100) for start in answer(size, 52, 8)]
+    yield "the starts are whole numbers", all(s.is_integer() and s >= 0 for s in starts), \
+        "an index is an integer, and none lies in front of the picture"
 
 
 @exercise("05.5", title="Deform image and labels together", hints=[

@@ -79,7 +79,9 @@ def two_nearest(answer: Callable) -> Iterator[Case]:
             yield f"{name}: d2 is infinite everywhere", False, form
             return
         d1, d2 = map(numbers, got)
-        yield f"{name}: d2 is infinite everywhere", bool(np.isposinf(d2).all()), \
+        lonely = np.isposinf(d2).all() and (labels.any() or np.isposinf(d1).all())
+        yield f"{name}: d2 is infinite everywhere", bool(lonely), \
+            "without any cell d1 is infinite as well" if np.isposinf(d2).all() else \
             f"d2 is {d2.ravel()[0]:g} at the corner: with no second cell nothing may lie near; start from np.inf"
         if labels.any():
             want = _sorted_distances(one)[0]

@@ -91,8 +91,9 @@ def record(answer: Callable) -> Iterator[Case]:
     yield "other hooks go on hearing it, and the output is not replaced", len(somebody) == 1 and (
         close(somebody[0], last)), "a hook that returns something *replaces* the output: let yours return None"
     net, images = _nested()
-    answer(net, images, ["down.1"])
-    yield "a container has an output as well", net.count.runs == 1, "modules inside modules have names too"
+    got = answer(net, images, ["down.1"])
+    held = isinstance(got, dict) and set(got) == {"down.1"} and close(got["down.1"], normed)
+    yield "a container has an output as well", held and net.count.runs == 1, "modules that hold others have names too"
     fails = nn.Sequential(nn.Identity(), _Stops())
     try:
         answer(fails, images, ["0"])
@@ -131,7 +132,11 @@ def unit_window(answer: Callable) -> Iterator[Case]:
         got = answer(unit, size, stride, offset)
         advice = "do not clip: the field reaches beyond the border, what lies there is zero" \
             if want[0] < 0 and close(got, (0, want[1])) else _window_advice(got, want, size)
-        yield f"{what} sees {want[0]} to {want[1]}", close(got, want), advice
+        right = close(got, want)
+        if right and (size, stride) == (4, 2):                 # beyond the border, where int() cuts the other way
+            left = answer(0, 4, 2, 0.5)
+            right, advice = close(left, (-1, 2)), "unit 0 sees -1 to 2: " + _window_advice(left, (-1, 2), 4)
+        yield f"{what} sees {want[0]} to {want[1]}", right, advice
     chain = [(3, 1, 1), (3, 1, 1), (2, 2, 1)] * 2
     field = receptive_field_formula(chain)
     net = nn.Sequential(*[layer for _ in range(2) for layer in

@@ -109,7 +109,10 @@ class Trial:
 def deadline(seconds: float) -> Iterator[None]:
     """Raise :class:`TooLong` in this thread when the block takes longer; nested or off the main thread as well."""
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        rung = []
+
         def ring(number: int, frame: FrameType | None) -> None:
+            rung.append(True)
             raise TooLong
 
         previous = signal.signal(signal.SIGALRM, ring)
@@ -119,6 +122,8 @@ def deadline(seconds: float) -> Iterator[None]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, left)
             signal.signal(signal.SIGALRM, previous)
+        if rung:  # a bare `except:` of the reader's swallowed it
+            raise TooLong
         return
     done, me = threading.Event(), threading.get_ident()
 
@@ -218,7 +223,8 @@ def _hooks(net: nn.Module) -> list[int]:
 def _network_state(net: nn.Module) -> dict[str, Any]:
     return {"modes": [m.training for m in net.modules()], "hooks": _hooks(net),
             "trained": [p.requires_grad for p in net.parameters()],
-            "weights": copy.deepcopy([p.detach() for p in net.parameters()])}
+            "weights": copy.deepcopy([p.detach() for p in net.parameters()]),
+            "patched": ["forward" in vars(m) for m in net.modules()]}
 
 
 def _network_left(net: nn.Module, state: dict[str, Any]) -> list[str]:
@@ -235,6 +241,8 @@ def _network_left(net: nn.Module, state: dict[str, Any]) -> list[str]:
         found.append("it leaves a hook behind: remove() it, also after an error")
     if any(set(then) - set(now) for now, then in zip(hooks, state["hooks"])):
         found.append("it removes a hook that somebody else had registered")
+    if ["forward" in vars(m) for m in modules] != state["patched"]:
+        found.append("it leaves a module's `forward` replaced")
     if [p.requires_grad for p in parameters] != state["trained"]:
         found.append("it leaves `requires_grad` of parameters changed")
         for parameter, trained in zip(parameters, state["trained"]):
@@ -249,6 +257,7 @@ class _Switches:
 
     def __init__(self) -> None:
         self.grad, self.dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+        self.threads, self.device, self.errors = torch.get_num_threads(), torch.get_default_device(), np.geterr()
         torch.manual_seed(_SEED)  # so that any other seed shows; the caller puts the generator back
 
     def put_back(self) -> list[str]:
@@ -261,6 +270,15 @@ class _Switches:
         if torch.get_default_dtype() != self.dtype:
             found.append("it changes PyTorch's default dtype for all that follows")
             torch.set_default_dtype(self.dtype)
+        if torch.get_num_threads() != self.threads:
+            found.append("it changes the number of PyTorch's threads for all that follows")
+            torch.set_num_threads(self.threads)
+        if torch.get_default_device() != self.device:
+            found.append("it changes PyTorch's default device for all that follows")
+            torch.set_default_device(self.device)
+        if np.geterr() != self.errors:
+            found.append("it changes how NumPy treats division by zero for all that follows: use `with np.errstate`")
+            np.seterr(**self.errors)
         if torch.initial_seed() != _SEED:
             found.append("it seeds PyTorch's global generator, on which others draw: use a torch.Generator of your own")
         return found

@@ -1,5 +1,7 @@
 """Proofs fail when values differ, exercise checks never raise and harm nothing, hints escalate."""
 
+import copy
+import pickle
 import random
 import signal
 import sys
@@ -152,6 +154,32 @@ def test_a_missing_return_is_said_as_such(toy, capsys):
         "✘ the function returns None: is there a `return`?\n"
 
 
+def test_what_pytorch_has_not_implemented_is_no_blank(toy, capsys):
+    def answer(x):
+        return torch.nn.functional.grid_sample(torch.ones(1, 1, 2, 2).long(), torch.zeros(1, 1, 1, 2).long())
+    out = run(answer, capsys)[1]
+    assert "not written yet" not in out and "your code stopped with" in out
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("x"), Unprintable(), MemoryError()])
+def test_no_error_gets_out(toy, capsys, error):
+    def answer(x):
+        raise error
+    assert f"your code stopped with {type(error).__name__}" in run(answer, capsys)[1]
+
+
+@pytest.mark.parametrize("odd", [torch.eye(2).to_sparse(), torch.empty(3, device="meta"), np.array([object()]),
+                                 10**400])
+def test_odd_values_are_wrong_answers(toy, capsys, odd):
+    score, out = run(lambda x: odd, capsys)
+    assert not score and "✘ 3 becomes 6: you return" in out
+
+
 def test_what_cannot_be_used_is_shown(toy, capsys):
     assert "you return 'six'" in run(lambda x: "six", capsys)[1]
     assert "you return <object" in run(lambda x: object(), capsys)[1]
@@ -250,6 +278,8 @@ def test_a_change_inside_a_container_is_told(value, spoil):
 @pytest.mark.parametrize("leaves, says", [
     (lambda: torch.set_grad_enabled(False), "leaves gradients switched off"),
     (lambda: torch.set_default_dtype(torch.float64), "default dtype"),
+    (lambda: torch.set_num_threads(torch.get_num_threads() + 1), "number of PyTorch's threads"),
+    (lambda: np.seterr(divide="raise" if np.geterr()["divide"] != "raise" else "warn"), "division by zero"),
     (lambda: torch.manual_seed(7), "seeds PyTorch's global generator"),
 ])
 def test_switches_are_put_back_and_told(toy, capsys, leaves, says):
@@ -296,6 +326,7 @@ def fails_with_a_hook(net):
     (lambda net: net.requires_grad_(False), "`requires_grad`"),
     (lambda net: net[0]._forward_hooks.clear(), "removes a hook"),
     (lambda net: net[0].register_forward_pre_hook(lambda *_: None), "leaves a hook behind"),
+    (lambda net: setattr(net[0], "forward", lambda x: x), "`forward` replaced"),
     (fails_with_a_hook, "leaves a hook behind"), (lambda net: net[0].weight.data.zero_(), "changes the weights"),
 ])
 def test_what_is_left_in_a_network_is_told_and_modes_are_put_back(spoil, says):
@@ -326,6 +357,31 @@ def test_use_goes_on_with_the_answer_only_when_it_holds(toy, capsys):
     out = capsys.readouterr().out
     assert "✘ 3 becomes 6" in out and "→ until all of it holds, the chapter goes on with the course's" in out
     assert float(check.points("99.1")) == 3 / 4
+
+
+def test_a_core_cell_run_twice_earns_nothing_more(toy, capsys):
+    def wrong(x):
+        return x
+
+    goes_on = check.use("99.1", wrong)
+    first = float(check.points("99.1"))
+    assert check.use("99.1", goes_on) is double and float(check.points("99.1")) == first < 3
+    assert "this is the course's function; run the cell with your own first" in capsys.readouterr().out
+
+
+def test_a_swallowed_time_limit_is_no_right_answer(toy, capsys):
+    def swallows(x):
+        try:
+            time.sleep(3)
+        except:                                                                                          # noqa: E722
+            pass
+        return 2 * x
+    assert "your code was stopped after 0.5 s" in run(swallows, capsys)[1]
+
+
+def test_a_score_can_be_copied_and_stored():
+    for again in (copy.deepcopy(Score(1.5, True)), pickle.loads(pickle.dumps(Score(1.5, True)))):
+        assert again == 1.5 and again.full
 
 
 def test_use_is_for_core_exercises(capsys):

@@ -130,8 +130,8 @@ def paints_the_image(image, labels, generator):
 SOLUTIONS = {"05.1": center_crop, "05.2": sizes, "05.3": parameter_count, "05.4": tile_starts, "05.5": deform}
 OTHERS = [
     ("05.1", by_negative_padding), ("05.1", by_index), ("05.1", lambda f, h, w: center_crop(f, h, w).contiguous()),
-    ("05.2", sizes_recursive), ("05.2", lambda *a: None if sizes(*a) is None else torch.tensor(sizes(*a))),
-    ("05.2", lambda size, depth=5: None if sizes(size, depth) is None else np.array(sizes(size, depth), float)),
+    ("05.2", sizes_recursive), ("05.2", lambda *a: sizes(*a) and tuple(sizes(*a))),
+    ("05.2", lambda size, depth=5: None if sizes(size, depth) is None else list(np.array(sizes(size, depth)))),
     ("05.3", lambda *a: float(parameter_count(*a))), ("05.3", lambda *a: np.int64(parameter_count(*a))),
     ("05.3", lambda i, c, b, d: torch.tensor(parameter_count(i, c, b, d))),
     ("05.4", one_at_a_time), ("05.4", from_the_end), ("05.4", lambda *a: tuple(tile_starts(*a))),
@@ -153,6 +153,11 @@ MUTANTS = [
     ("05.1", lambda f, h, w: center_crop(f, h, w).detach(), "cuts the gradient"),
     ("05.1", lambda f, h, w: F.adaptive_max_pool2d(f, (h, w)), "at ("),
     ("05.1", lambda f, h, w: center_crop(f, h, w)[0], "return features of shape"),
+    ("05.1", without(center_crop, top=lambda rest: round(rest / 2)), "rounded down by //"),
+    ("05.2", lambda *a: sizes(*a) and [float(side) for side in sizes(*a)], "a list of whole numbers"),
+    ("05.2", lambda *a: sizes(*a) and np.array(sizes(*a)), "a list of whole numbers"),
+    ("05.4", lambda size, output, multiple: [s - multiple for s in tile_starts(size, output, multiple)] if size == 1
+     else tile_starts(size, output, multiple), "in front of the picture"),
     ("05.2", without(sizes, cost=2), "after double convolution 1 you have 18 px, it should be 16"),
     ("05.2", without(sizes, cost=0), "a 3x3 convolution without padding costs 2 px"),
     ("05.2", without(sizes, odd=False), "is odd and cannot be pooled"),

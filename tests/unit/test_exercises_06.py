@@ -171,6 +171,8 @@ MUTANTS = [
     ("06.1", lambda s, f: s * np.sqrt(-2 * np.log10(f)), "the natural one"),
     ("06.1", lambda s, f: 5 * np.sqrt(-2 * np.log(f)), "you return"),
     ("06.1", lambda s, f: s * np.sqrt(2 * np.log(f)), "you return nan"),
+    ("06.2", lambda labels: (two_nearest(labels)[0] if labels.any() else 0.0 * labels, two_nearest(labels)[1]),
+     "d1 is infinite"),
     ("06.2", first_id_dropped, "drops a real cell"),
     ("06.2", lambda labels: two_nearest(labels)[::-1], "at ("),
     ("06.2", lambda labels: tuple(d * (labels == 0) + 1 for d in two_nearest(labels)), "at ("),

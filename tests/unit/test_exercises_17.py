@@ -155,6 +155,11 @@ def flat_names(model, images, names):
     return record(nn.Sequential(*model.children()), images, [n.split(".")[0] for n in names])
 
 
+def only_leaves(model, images, names):
+    leaves = [n for n, m in model.named_modules() if not list(m.children())]
+    return record(model, images, [n for n in names if n in leaves])
+
+
 def clears_all_hooks(model, images, names):
     seen = record(model, images, names)
     for module in model.modules():
@@ -285,6 +290,8 @@ OTHERS = [
 ]
 MUTANTS = [
     ("17.1", flat_names, "your code stopped with KeyError"),
+    ("17.1", only_leaves, "modules that hold others"),
+    ("17.2", lambda u, s, t, o: (int(o + u * t - (s - 1) // 2), int(o + u * t + s // 2)), "unit 0 sees -1 to 2"),
     ("17.1", clears_all_hooks, "removes a hook that somebody else"),
     ("17.1", once_a_name, "it ran 3 times"),
     ("17.1", grad_off_for_good, "leaves gradients switched off"),
